@@ -1,0 +1,65 @@
+# Needs Python 3.11 or newer and make. Everything else is installed into .venv, from locked versions with hashes.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help dev demo test check format bench screenshot lock upgrade
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+dev: $(INSTALLED) ## virtual environment with everything installed
+
+demo: dev ## the bridge against a simulated Jollor and Slack, played in the browser (ARGS="--port 9000")
+	@$(BIN)/jollor-slack demo $(ARGS)
+
+test: dev ## all tests (ARGS="-k webhook" for some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: dev ## exactly what CI runs: format, lint, types, import contracts, tests with branch coverage
+	@echo "ruff format"  && $(BIN)/ruff format --check --quiet .
+	@echo "ruff check"   && $(BIN)/ruff check --quiet .
+	@echo "mypy"         && $(BIN)/mypy --no-error-summary
+	@echo "import-linter" && $(BIN)/lint-imports --no-logo
+	@echo "pytest"       && $(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+format: dev ## put the code into the form that check wants
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+bench: dev ## figures for docs/benchmarks.md
+	@$(BIN)/python -m bench $(ARGS)
+
+screenshot: dev ## take the demo page's picture for the README (needs Chromium)
+	@$(BIN)/python -m bench.screenshot $(ARGS)
+
+# Versions stay as they are where pyproject.toml still allows them; `make upgrade` takes the newest.
+LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile pyproject.toml --quiet --no-config --universal \
+	--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links
+
+lock: $(INSTALLED) ## write requirements/*.txt anew from pyproject.toml
+	@echo "lock" && $(LOCK) $(ARGS) -o requirements/run.txt
+	@$(LOCK) $(ARGS) --group dev -c requirements/run.txt -o requirements/dev.txt
+
+upgrade: ## the same with the newest versions of everything
+	@$(MAKE) --no-print-directory lock ARGS=--upgrade
+
+$(INSTALLED): pyproject.toml requirements/dev.txt | $(BIN)/python
+	@echo "install the locked requirements into $(VENV)"
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || \
+		{ echo "$(PYTHON) was not found: install Python 3.11 or newer, or name it: make dev PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); name another: make dev PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "Python's venv module is incomplete; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "create $(VENV) with $$($(PYTHON) -V)"
+	@$(PYTHON) -m venv $(VENV)
