@@ -1,0 +1,257 @@
+"""What can happen, as values that become job rows: `kind` is the job's kind, `lane` where it waits its turn.
+
+Parsed again when a worker picks the job up, so every member must survive JSON. Past tense for what happened
+outside, a verb for work that we owe ourselves.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+
+from bridge.ids import ProjectId
+from bridge.model import Target, TargetKind
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @property
+    def lane(self) -> str | None:
+        """The lane in which this is done in order, or None."""
+        return None
+
+
+# --- from Jollor -------------------------------------------------------------------------------------
+
+
+class ConversationChanged(_Event):
+    """A conversation may have changed. `message_id` is the hint, if the webhook named one."""
+
+    kind: Literal["conversation_changed"] = "conversation_changed"
+    project_id: str
+    conversation_id: str
+    message_id: str | None = None
+    cause: str = ""
+    """The webhook's event type, "sweep", "unknown" …: for the trace."""
+    since: AwareDatetime | None = None
+    """When the change was first heard of."""
+
+    @property
+    def lane(self) -> str | None:
+        return Target(ProjectId(self.project_id), TargetKind.CONVERSATION, self.conversation_id).lane("in")
+
+
+class MessageHinted(_Event):
+    """A message was named without its conversation (keyed webhooks): find where it belongs."""
+
+    kind: Literal["message_hinted"] = "message_hinted"
+    project_id: str
+    message_id: str
+    cause: str = ""
+
+
+class PostChanged(_Event):
+    """A post came in, was made or was published."""
+
+    kind: Literal["post_changed"] = "post_changed"
+    project_id: str
+    post_id: str
+    what: Literal["received", "created", "published"]
+
+    @property
+    def lane(self) -> str | None:
+        return Target(ProjectId(self.project_id), TargetKind.POST, self.post_id).lane("in")
+
+
+class DialogueChanged(_Event):
+    """A dialogue started, ended or needs a person. Without a conversation it has no lane."""
+
+    kind: Literal["dialogue_changed"] = "dialogue_changed"
+    project_id: str
+    dialogue_id: str
+    conversation_id: str | None = None
+    what: Literal["started", "ended", "human_agent_needed"]
+    at: AwareDatetime
+
+    @property
+    def lane(self) -> str | None:
+        if self.conversation_id is None:
+            return None
+        return Target(ProjectId(self.project_id), TargetKind.CONVERSATION, self.conversation_id).lane("in")
+
+
+class ProfileExpired(_Event):
+    """A social profile of the project lost its connection (Jollor's `token_expired`)."""
+
+    kind: Literal["profile_expired"] = "profile_expired"
+    project_id: str
+    at: AwareDatetime
+
+
+# --- from Slack --------------------------------------------------------------------------------------
+
+
+class SlackEventReceived(_Event):
+    """An Events API envelope as it came; `slack_app.translate` reads it when the job runs."""
+
+    kind: Literal["slack_event"] = "slack_event"
+    body: dict[str, Any]
+    received_at: AwareDatetime
+
+
+class LineTyped(_Event):
+    """A message in a Slack channel, already in the words a customer would read.
+
+    `text` is plain text with names for mentions; `mentions_people` tells that a colleague is addressed.
+    `bot` is set for anything not typed by a person.
+    """
+
+    kind: Literal["line_typed"] = "line_typed"
+    team_id: str
+    channel_id: str
+    ts: str
+    thread_ts: str | None
+    user_id: str
+    text: str
+    mentions_people: bool = False
+    has_files: bool = False
+    is_broadcast: bool = False
+    client_msg_id: str | None = None
+    is_outsider: bool = False
+    received_at: AwareDatetime
+
+
+class LineEdited(_Event):
+    """A person changed the text of a line (not an unfurl)."""
+
+    kind: Literal["line_edited"] = "line_edited"
+    team_id: str
+    channel_id: str
+    ts: str
+    thread_ts: str | None
+    user_id: str
+    text: str
+    mentions_people: bool = False
+    edited_ts: str
+
+
+class LineDeleted(_Event):
+    """A person deleted a line."""
+
+    kind: Literal["line_deleted"] = "line_deleted"
+    team_id: str
+    channel_id: str
+    ts: str
+    thread_ts: str | None
+    user_id: str | None
+
+
+class ChannelState(_Event):
+    """Something happened to a channel as a whole."""
+
+    kind: Literal["channel_state"] = "channel_state"
+    team_id: str
+    channel_id: str
+    what: Literal["archived", "unarchived", "renamed", "deleted", "bot_joined", "bot_left"]
+    name: str | None = None
+
+
+class AppRemoved(_Event):
+    """The app was uninstalled or its tokens were revoked."""
+
+    kind: Literal["app_removed"] = "app_removed"
+    team_id: str
+
+
+class CommandGiven(_Event):
+    """A slash command, split into its first word and the rest; answered through `response_url`."""
+
+    kind: Literal["command_given"] = "command_given"
+    team_id: str
+    channel_id: str
+    user_id: str
+    word: str
+    rest: str
+    response_url: str
+
+
+class ButtonPressed(_Event):
+    """A button or menu was used. `selected` is a menu's choice (a channel id, for instance)."""
+
+    kind: Literal["button_pressed"] = "button_pressed"
+    team_id: str
+    channel_id: str
+    user_id: str
+    action_id: str
+    value: str
+    selected: str | None = None
+    message_ts: str | None = None
+    thread_ts: str | None = None
+    response_url: str | None = None
+
+
+# --- owed to ourselves -------------------------------------------------------------------------------
+
+
+class SendReply(_Event):
+    """An intent is due. Lane `out` of its target, ordered by Slack's `ts`."""
+
+    kind: Literal["send_reply"] = "send_reply"
+    intent_id: str
+    out_lane: str
+
+    @property
+    def lane(self) -> str | None:
+        return self.out_lane
+
+
+class RenewTokens(_Event):
+    """Look for access tokens past 80 % of their life."""
+
+    kind: Literal["renew_tokens"] = "renew_tokens"
+
+
+class RemindOfAlerts(_Event):
+    """Remind of alerts that have stood for a day."""
+
+    kind: Literal["remind_of_alerts"] = "remind_of_alerts"
+
+
+class CleanUp(_Event):
+    """Delete finished jobs and deliveries that are past their keeping time."""
+
+    kind: Literal["clean_up"] = "clean_up"
+
+
+class RefreshCard(_Event):
+    """Bring a thread's root card up to date."""
+
+    kind: Literal["refresh_card"] = "refresh_card"
+    thread_id: str
+
+
+Event = Annotated[
+    ConversationChanged
+    | MessageHinted
+    | PostChanged
+    | DialogueChanged
+    | ProfileExpired
+    | SlackEventReceived
+    | LineTyped
+    | LineEdited
+    | LineDeleted
+    | ChannelState
+    | AppRemoved
+    | CommandGiven
+    | ButtonPressed
+    | SendReply
+    | RenewTokens
+    | RemindOfAlerts
+    | CleanUp
+    | RefreshCard,
+    Field(discriminator="kind"),
+]
+
+event_adapter: TypeAdapter[Event] = TypeAdapter(Event)
