@@ -37,12 +37,14 @@ screenshot: dev ## take the demo page's picture for the README (needs Chromium)
 	@$(BIN)/python -m bench.screenshot $(ARGS)
 
 # Versions stay as they are where pyproject.toml still allows them; `make upgrade` takes the newest.
-LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile pyproject.toml --quiet --no-config --universal \
-	--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links
+LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --no-config --universal \
+	--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links $(ARGS)
 
 lock: $(INSTALLED) ## write requirements/*.txt anew from pyproject.toml
-	@echo "lock" && $(LOCK) $(ARGS) -o requirements/run.txt
-	@$(LOCK) $(ARGS) --group dev -c requirements/run.txt -o requirements/dev.txt
+	@echo "lock"
+	@$(LOCK) pyproject.toml -o requirements/run.txt
+	@$(LOCK) --group pyproject.toml:dev pyproject.toml -c requirements/run.txt -o requirements/dev.txt
+	@$(LOCK) --group pyproject.toml:build -c requirements/dev.txt -o requirements/build.txt
 
 upgrade: ## the same with the newest versions of everything
 	@$(MAKE) --no-print-directory lock ARGS=--upgrade
