@@ -25,7 +25,7 @@ ENV PATH=/opt/bridge/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     BRIDGE_HOST=0.0.0.0 \
     BRIDGE_DATABASE_URL=sqlite+aiosqlite:////data/bridge.db
-USER bridge
+USER 10001:10001
 # The database and, beside it, the encryption key that was made on the first start.
 VOLUME /data
 WORKDIR /data
