@@ -33,7 +33,7 @@ class _Value(BaseModel):
 
 
 class Button(_Value):
-    """A button: `value` (at most 2,000 characters) comes back with the press; with `url` it only opens a page."""
+    """A button: `value` (at most 2,000 characters) comes back with the press; with `url` it opens a page."""
 
     action: ActionId
     label: str

@@ -22,15 +22,29 @@ class _Event(BaseModel):
         """The lane in which this is done in order, or None."""
         return None
 
+    @property
+    def target(self) -> str | None:
+        """What has to be up for this to succeed ("project:ID"), or None: while it is away the job waits."""
+        return None
+
 
 # --- from Jollor -------------------------------------------------------------------------------------
 
 
-class ConversationChanged(_Event):
+class _JollorEvent(_Event):
+    """Something about a project; handling it reads from Jollor."""
+
+    project_id: str
+
+    @property
+    def target(self) -> str | None:
+        return f"project:{self.project_id}"
+
+
+class ConversationChanged(_JollorEvent):
     """A conversation may have changed. `message_id` is the hint, if the webhook named one."""
 
     kind: Literal["conversation_changed"] = "conversation_changed"
-    project_id: str
     conversation_id: str
     message_id: str | None = None
     cause: str = ""
@@ -43,20 +57,18 @@ class ConversationChanged(_Event):
         return Target(ProjectId(self.project_id), TargetKind.CONVERSATION, self.conversation_id).lane("in")
 
 
-class MessageHinted(_Event):
+class MessageHinted(_JollorEvent):
     """A message was named without its conversation (keyed webhooks): find where it belongs."""
 
     kind: Literal["message_hinted"] = "message_hinted"
-    project_id: str
     message_id: str
     cause: str = ""
 
 
-class PostChanged(_Event):
+class PostChanged(_JollorEvent):
     """A post came in, was made or was published."""
 
     kind: Literal["post_changed"] = "post_changed"
-    project_id: str
     post_id: str
     what: Literal["received", "created", "published"]
 
@@ -195,7 +207,7 @@ class ButtonPressed(_Event):
 # --- owed to ourselves -------------------------------------------------------------------------------
 
 
-class SendReply(_Event):
+class SendReply(_JollorEvent):
     """An intent is due. Lane `out` of its target, ordered by Slack's `ts`."""
 
     kind: Literal["send_reply"] = "send_reply"

@@ -224,7 +224,7 @@ class WebhookBook(Protocol):
     async def accept(
         self, project: ProjectId, events: Sequence[Event], leftovers: Sequence[str], *, foreign: int
     ) -> None:
-        """Commit one delivery: its events as jobs, what could not be read kept aside, what is foreign counted.
+        """Commit one delivery: its events as jobs, what could not be read kept aside, foreign items counted.
 
         Raises `StoreUnavailable`.
         """

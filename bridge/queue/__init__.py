@@ -1,0 +1,1 @@
+"""The durable queue: jobs in lanes, the worker that runs them, the rules of retrying, the schedule."""

@@ -1,0 +1,1 @@
+"""The database: tables, the engine with its single writer, schema migrations, and encryption of secrets."""
