@@ -24,7 +24,7 @@ check: dev ## exactly what CI runs: format, lint, types, import contracts, tests
 	@echo "ruff format"  && $(BIN)/ruff format --check --quiet .
 	@echo "ruff check"   && $(BIN)/ruff check --quiet .
 	@echo "mypy"         && $(BIN)/mypy --no-error-summary
-	@echo "import-linter" && $(BIN)/lint-imports --no-logo
+	@echo "lint-imports" && out=$$($(BIN)/lint-imports --no-logo) || { echo "$$out"; exit 1; }
 	@echo "pytest"       && $(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
 
 format: dev ## put the code into the form that check wants
