@@ -1,7 +1,7 @@
 """The Slack app manifests keep Slack's limits, agree with each other, and ask for what the app uses.
 
-Limits: Slack's manifest schema 2.0.0. Scopes: the page of each event and method in Slack's reference. The schema
-itself would not notice a wrong scope or event name.
+Limits: Slack's manifest schema 2.0.0. Scopes: the page of each event and method in Slack's reference.
+The schema itself would not notice a wrong scope or event name.
 """
 
 from pathlib import Path
