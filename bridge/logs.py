@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-_bound: contextvars.ContextVar[Mapping[str, object]] = contextvars.ContextVar("bridge_log", default={})
+_bound: contextvars.ContextVar[Mapping[str, object]] = contextvars.ContextVar("bridge_log")
 
 # What every LogRecord has; all else in its __dict__ came in as a field.
 _PLAIN = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
@@ -27,7 +27,7 @@ _PLAIN = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
 @contextlib.contextmanager
 def bound(**fields: object) -> Iterator[None]:
     """Add `fields` to every log line within."""
-    token = _bound.set({**_bound.get(), **{k: v for k, v in fields.items() if v is not None}})
+    token = _bound.set({**_bound.get({}), **{k: v for k, v in fields.items() if v is not None}})
     try:
         yield
     finally:
@@ -37,7 +37,7 @@ def bound(**fields: object) -> Iterator[None]:
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
     """Return the fields of a record: the bound ones and its own."""
     own = {key: value for key, value in record.__dict__.items() if key not in _PLAIN}
-    return {**_bound.get(), **own}
+    return {**_bound.get({}), **own}
 
 
 class TextFormatter(logging.Formatter):

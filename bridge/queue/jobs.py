@@ -392,7 +392,7 @@ class Jobs:
         rows = await self._store.read(
             lambda conn: conn.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state)).all()
         )
-        return dict(rows)  # type: ignore[arg-type]
+        return {row[0]: row[1] for row in rows}
 
     async def listed(self, states: Sequence[str], limit: int = 100) -> list[JobView]:
         """Return jobs of these states, oldest first."""

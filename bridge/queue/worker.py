@@ -210,7 +210,7 @@ class Worker:
     async def _failed(self, job: Job, error: Exception) -> tuple[str, str]:
         reason = f"{error.code}: {error.user_message}" if isinstance(error, BridgeError) else repr(error)
         if not isinstance(error, BridgeError):
-            log.exception("job.broke", exc_info=error)
+            log.error("job.broke", exc_info=error)
         try:
             now = await self._store.read(self._store.now)
             verdict = after_failure(
@@ -275,9 +275,10 @@ class Worker:
         while True:
             try:
                 async with self._store.raw() as connection:
+                    lost = asyncio.Event()
+                    connection.add_termination_listener(lambda *_: lost.set())
                     await connection.add_listener(CHANNEL, lambda *_: self._jobs.woken.set())
-                    while not connection.is_closed():
-                        await asyncio.sleep(POLL_S)
+                    await lost.wait()
             except (StoreUnavailable, OSError) as error:
                 log.warning("worker.listen_failed", extra={"error": repr(error)})
             await asyncio.sleep(POLL_S)
