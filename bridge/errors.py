@@ -51,3 +51,7 @@ class CannotTell(BridgeError):
 
 class StoreUnavailable(BridgeError):
     """The database did not take it: answer 503 or 500 so that the sender repeats."""
+
+
+class RootGone(BridgeError):
+    """The thread's root was deleted; nothing was posted, or what was posted stands alone."""

@@ -25,8 +25,9 @@ from bridge.events import Event, event_adapter
 from bridge.ids import JobId
 from bridge.queue.retry import Discard, Pause, RunAgain, Verdict
 from bridge.store import pauses
+from bridge.store.attempts import AttemptView, history, record_attempt
 from bridge.store.engine import Store
-from bridge.store.tables import attempts, jobs, kept_bodies
+from bridge.store.tables import jobs, kept_bodies
 
 MAX_ATTEMPTS = 8
 CHANNEL = "jobs"
@@ -88,28 +89,9 @@ class JobView:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptView:
-    """One recorded attempt of a job, delivery or intent."""
-
-    at: datetime
-    attempt: int
-    outcome: str
-    reason: str
-
-
 def order_of(moment: datetime) -> int:
     """Return a lane order by time: microseconds, comparable with `ids.ts_order`."""
     return int(moment.timestamp() * 1_000_000)
-
-
-def record_attempt(
-    conn: Connection, subject: str, at: datetime, attempt: int, outcome: str, reason: str = ""
-) -> None:
-    """Add a line to the history of `subject` ("job:7", "intent:…", "delivery:…")."""
-    conn.execute(
-        insert(attempts).values(subject=subject, at=at, attempt=attempt, outcome=outcome, reason=reason[:500])
-    )
 
 
 def put_in(conn: Connection, new: Sequence[NewJob], now: datetime) -> None:
@@ -406,12 +388,7 @@ class Jobs:
             row = conn.execute(select(jobs).where(jobs.c.id == id_)).mappings().first()
             if row is None:
                 return None
-            history = conn.execute(
-                select(attempts).where(attempts.c.subject == f"job:{id_}").order_by(attempts.c.id)
-            ).mappings()
-            return _view(row), [
-                AttemptView(a["at"], a["attempt"], a["outcome"], a["reason"]) for a in history
-            ]
+            return _view(row), history(conn, f"job:{id_}")
 
         return await self._store.read(look)
 

@@ -315,10 +315,10 @@ deliveries = Table(
     Column("content", Text),
     Column("also_to_channel", Boolean, nullable=False, server_default=text("false")),
     Column("priority", Integer, nullable=False),
-    Column("lane", Text, comment="posts of one thread keep their order"),
-    Column(
-        "buckets", Text, nullable=False, comment="rate buckets that a claim must find open, space-separated"
-    ),
+    Column("lane", Text, comment="posts of one thread keep their order: rank, then seq"),
+    Column("rank", Integer, nullable=False, comment="0: a root, which goes first; 1: all else"),
+    Column("bucket", Text, nullable=False, comment="rate bucket that a claim must find open"),
+    Column("team_bucket", Text, comment="a second, wider one"),
     Column("state", String(10), nullable=False, server_default="ready"),
     Column("in_doubt", Boolean, nullable=False, server_default=text("false")),
     Column("attempt", Integer, nullable=False, server_default="0"),
@@ -341,6 +341,7 @@ deliveries = Table(
     Index(
         "ix_deliveries_lane",
         "lane",
+        "rank",
         "seq",
         sqlite_where=text("state in ('ready', 'sending', 'uncertain')"),
         postgresql_where=text("state in ('ready', 'sending', 'uncertain')"),

@@ -1,0 +1,212 @@
+"""What the bridge owes Jollor: replies, each sent at most once without a person's word.
+
+Jollor answers a private reply with `{}` and knows no idempotency key, so the states are the memory:
+`pending` → `sending` (committed before the first byte) → `accepted` (2xx) → `confirmed` (its Jollor id is
+known), or `refused`, or `unknown` (no answer, 5xx, a crash found in `sending`), or `cancelled`, or `dropped`
+(a person decided so). Functions over a connection; moving on is conditional on the state moved from, so that
+a late worker changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.engine import RowMapping
+
+from bridge.ids import (
+    ChannelId,
+    ConversationId,
+    IntentId,
+    LineRef,
+    MessageTs,
+    ProjectId,
+    TeamId,
+    ThreadId,
+    UserId,
+)
+from bridge.mapping import insert_new
+from bridge.model import Target, TargetKind
+from bridge.store.attempts import record_attempt
+from bridge.store.tables import intents
+
+
+class IntentState(StrEnum):
+    """See the module's docstring."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    ACCEPTED = "accepted"
+    CONFIRMED = "confirmed"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    CANCELLED = "cancelled"
+    DROPPED = "dropped"
+
+
+IN_FLIGHT = (IntentState.SENDING, IntentState.UNKNOWN)
+MAY_ECHO = (IntentState.SENDING, IntentState.UNKNOWN, IntentState.ACCEPTED)
+"""States in which the message may turn up in Jollor's lists without being known as ours yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A reply and what became of it. `snapshot` holds the message ids that existed before it was sent."""
+
+    id: IntentId
+    line: LineRef
+    thread: ThreadId
+    target: Target
+    provider: str
+    author: UserId
+    text: str
+    state: IntentState
+    attempt: int
+    due_at: datetime
+    sent_at: datetime | None
+    deadline: datetime | None
+    snapshot: frozenset[str] | None
+    jollor_id: str | None
+
+
+def _intent(row: RowMapping) -> Intent:
+    return Intent(
+        id=IntentId(row["id"]),
+        line=LineRef(TeamId(row["team"]), ChannelId(row["channel_id"]), MessageTs(row["ts"])),
+        thread=ThreadId(row["thread_id"]),
+        target=Target(ProjectId(row["project_id"]), TargetKind(row["target_kind"]), row["target_id"]),
+        provider=row["provider"],
+        author=UserId(row["author"]),
+        text=row["text"],
+        state=IntentState(row["state"]),
+        attempt=row["attempt"],
+        due_at=row["due_at"],
+        sent_at=row["sent_at"],
+        deadline=row["deadline"],
+        snapshot=None if row["snapshot"] is None else frozenset(json.loads(row["snapshot"])),
+        jollor_id=row["jollor_id"],
+    )
+
+
+def plan(
+    conn: Connection,
+    now: datetime,
+    id_: IntentId,
+    line: LineRef,
+    *,
+    thread: ThreadId,
+    target: Target,
+    provider: str,
+    author: UserId,
+    text: str,
+    due_at: datetime,
+) -> bool:
+    """Store a reply as `pending`; False if the line has an intent already."""
+    return insert_new(
+        conn,
+        intents,
+        id=id_,
+        team=line.team,
+        channel_id=line.channel,
+        ts=line.ts,
+        thread_id=thread,
+        project_id=target.project,
+        target_kind=target.kind,
+        target_id=target.id,
+        provider=provider,
+        author=author,
+        text=text,
+        state=IntentState.PENDING,
+        created_at=now,
+        due_at=due_at,
+    )
+
+
+def by_id(conn: Connection, id_: IntentId) -> Intent | None:
+    """Return an intent."""
+    row = conn.execute(select(intents).where(intents.c.id == id_)).mappings().first()
+    return _intent(row) if row else None
+
+
+def may_echo(conn: Connection, project: ProjectId, conversation: ConversationId) -> list[Intent]:
+    """Return the intents of a conversation whose message may appear in Jollor's lists, oldest first."""
+    rows = conn.execute(
+        select(intents)
+        .where(
+            intents.c.project_id == project,
+            intents.c.target_kind == TargetKind.CONVERSATION,
+            intents.c.target_id == conversation,
+            intents.c.state.in_(MAY_ECHO),
+        )
+        .order_by(intents.c.sent_at, intents.c.id)
+    ).mappings()
+    return [_intent(row) for row in rows]
+
+
+def move(
+    conn: Connection,
+    id_: IntentId,
+    now: datetime,
+    *,
+    frm: Iterable[IntentState],
+    to: IntentState,
+    reason: str = "",
+    **values: Any,
+) -> bool:
+    """Move an intent on if it is in one of the states `frm`, with a line in its history."""
+    finished = {} if to in (*IN_FLIGHT, IntentState.PENDING) else {"finished_at": now}
+    moved = conn.execute(
+        update(intents)
+        .where(intents.c.id == id_, intents.c.state.in_(list(frm)))
+        .values(state=to, reason=reason[:500] or None, **finished, **values)
+    ).rowcount
+    if moved:
+        attempt = conn.execute(select(intents.c.attempt).where(intents.c.id == id_)).scalar_one()
+        record_attempt(conn, f"intent:{id_}", now, attempt, to, reason)
+    return bool(moved)
+
+
+def begin(
+    conn: Connection, intent: Intent, now: datetime, *, timeout: timedelta, snapshot: Iterable[str]
+) -> bool:
+    """Move from `pending` to `sending`, before the first byte; False if somebody was faster or cancelled it."""
+    return move(
+        conn,
+        intent.id,
+        now,
+        frm=[IntentState.PENDING],
+        to=IntentState.SENDING,
+        attempt=intent.attempt + 1,
+        sent_at=now,
+        deadline=now + timeout,
+        snapshot=json.dumps(sorted(snapshot)),
+    )
+
+
+def confirm(conn: Connection, intent: Intent, now: datetime, jollor_id: str) -> bool:
+    """Record which Jollor message an intent became; False if it has one already."""
+    return move(
+        conn,
+        intent.id,
+        now,
+        frm=MAY_ECHO,
+        to=IntentState.CONFIRMED,
+        jollor_id=jollor_id,
+        reason="seen in Jollor",
+    )
+
+
+def change_text(conn: Connection, id_: IntentId, text: str, due_at: datetime) -> bool:
+    """Change what will be sent, and when; only while it is pending."""
+    return bool(
+        conn.execute(
+            update(intents)
+            .where(intents.c.id == id_, intents.c.state == IntentState.PENDING)
+            .values(text=text, due_at=due_at)
+        ).rowcount
+    )
