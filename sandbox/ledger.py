@@ -17,6 +17,7 @@ class Cause(StrEnum):
 
     API = "api"
     DASHBOARD = "dashboard"
+    AUTOMATIC = "automatic"  # Jollor's own agent
     NETWORK = "network"  # the customer, on the network
 
 
@@ -48,7 +49,7 @@ class CustomerReceipt:
 
 @dataclass(frozen=True)
 class ChannelReceipt:
-    """One change of a Slack channel that people in it saw. `metadata_id` is the id in the message's metadata."""
+    """One change of a Slack channel that people saw. `metadata_id` is the id in the message's metadata."""
 
     at: datetime
     team: str
@@ -125,12 +126,16 @@ class Ledger:
         self._tell(receipt)
         return receipt
 
-    def of_customer(self, target: str, *, cause: Cause | None = None) -> list[CustomerReceipt]:
+    def of_customer(
+        self, target: str, *, project: str | None = None, cause: Cause | None = None
+    ) -> list[CustomerReceipt]:
         """What arrived in a conversation or under a post, in order."""
         return [
             receipt
             for receipt in self.customers
-            if receipt.target == target and (cause is None or receipt.cause is cause)
+            if receipt.target == target
+            and (project is None or receipt.project == project)
+            and (cause is None or receipt.cause is cause)
         ]
 
     def of_channel(self, channel: str, *, thread_ts: str | None = None) -> list[ChannelReceipt]:
