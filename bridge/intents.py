@@ -174,7 +174,7 @@ def move(
 def begin(
     conn: Connection, intent: Intent, now: datetime, *, timeout: timedelta, snapshot: Iterable[str]
 ) -> bool:
-    """Move from `pending` to `sending`, before the first byte; False if somebody was faster or cancelled it."""
+    """Move from `pending` to `sending`, before the first byte; False if it is not pending any more."""
     return move(
         conn,
         intent.id,

@@ -331,7 +331,7 @@ def remember_line(
     client_msg_id: str | None,
     intent: IntentId | None = None,
 ) -> bool:
-    """Store a line as dealt with; False if it was: by its `ts`, or by `client_msg_id` (one line, two events)."""
+    """Store a line as dealt with; False if it was, by `ts` or by `client_msg_id` (one line, two events)."""
     return insert_new(
         conn,
         lines,

@@ -217,8 +217,11 @@ class WebhookSecret:
 class WebhookBook(Protocol):
     """What the webhook receiver asks of and leaves with the bridge, besides its events."""
 
-    async def secret(self, project: ProjectId) -> WebhookSecret | None:
-        """Return the stored secret of a project, None if it was never linked."""
+    async def secret(self, project: ProjectId, *, fresh: bool = False) -> WebhookSecret | None:
+        """Return the stored secret of a project, None if it was never linked.
+
+        It may be some seconds old; look again with `fresh` before refusing a challenge.
+        """
         ...
 
     async def accept(

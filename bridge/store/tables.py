@@ -202,6 +202,8 @@ webhooks = Table(
     Column("callback_url", Text),
     Column("status", Text),
     Column("last_event_at", UtcDateTime),
+    Column("tested_at", UtcDateTime, comment="when we last asked Jollor for a test delivery"),
+    Column("is_foreign", Boolean, nullable=False, server_default=text("false")),
     Column("created_at", UtcDateTime, nullable=False),
 )
 
