@@ -20,6 +20,7 @@ from jollor.errors import (
     Forbidden,
     JollorError,
     NotFound,
+    ProjectRefused,
     Rejected,
     ServerDown,
     SignInRefused,
@@ -245,11 +246,8 @@ class Auth:
         times = 1 if before is None else before.times + 1
         retry_at = self._now() + _PAUSES[min(times, len(_PAUSES)) - 1]
         if project_id is not None:
-            failure: JollorError = Forbidden(
-                error.operation,
-                "Jollor gives no token for this project; check that the account can see it",
-                status=error.status,
-            )
+            reason = f"Jollor gives no token for project {project_id}; check that the account can see it"
+            failure: JollorError = ProjectRefused("sign-in", reason, status=error.status)
         else:
             failure = SignInRefused(_advice(error), retry_at=retry_at, status=error.status)
         self._refusals[key] = _Refusal(failure, times, retry_at)

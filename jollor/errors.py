@@ -114,6 +114,12 @@ class CredentialsMissing(SignInFailed):
         self.names = names
 
 
+class ProjectRefused(SignInFailed):
+    """Jollor gives no token for the project: the account cannot see it, or cannot any more."""
+
+    next_step = "check the account's access to the project"
+
+
 class SignInRefused(SignInFailed):
     """Jollor refused login and password; not asked again before `retry_at`, lest the account is locked."""
 

@@ -136,9 +136,9 @@ def _words(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in map(to_text, parts) if part))
 
 
-def _flags(value: object) -> dict[str, bool]:
+def _flags(value: object) -> dict[str, bool] | None:
     if not isinstance(value, Mapping):
-        return {}
+        return None
     return {str(name): flag for name, raw in value.items() if (flag := to_flag(raw)) is not None}
 
 
@@ -311,7 +311,7 @@ class WireWebhook(Wire):
     verify_token: Annotated[MaybeText, Field(repr=False)] = None
     callback_url: MaybeText = None
     status: MaybeText = None
-    subscriptions: Annotated[dict[str, bool], BeforeValidator(_flags)] = Field(default_factory=dict)
+    subscriptions: Annotated[dict[str, bool] | None, BeforeValidator(_flags)] = None
 
 
 class WireToken(Wire):

@@ -41,12 +41,15 @@ _DROPPED = frozenset(
             "template",
             "noscript",
         ),
-        *("head", "title", "meta", "link", "base", "svg", "math", "canvas", "audio", "map", "area"),
-        *("form", "input", "button", "select", "option", "textarea"),
+        *("title", "meta", "link", "base", "svg", "math", "canvas", "audio", "area"),
+        *("input", "button", "select", "option", "textarea"),
     )
 )
 _TOKEN = re.compile(
-    r"""(?ix) < (?: (!--) | (!doctype[^<>]*> | !\[CDATA\[[^<>]*> | \?[^<>]*>) | (/?) ([a-z][^\s/<>]*) [^<>]*> | )"""
+    r"""(?ix) < (?: (!--)  # comment
+                  | (!doctype[^<>]*> | !\[CDATA\[[^<>]*> | \?[^<>]*>)  # declaration
+                  | (/?) ([a-z][^\s/<>]*) [^<>]*>  # tag
+                  | )"""  # text
 )
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
 
@@ -62,7 +65,8 @@ def markup_of(rendered: JsonValue, *, depth: int = 4) -> str | None:
         return None
     if isinstance(rendered, dict):
         likely = [rendered[name] for name in _MARKUP_MEMBERS if name in rendered]
-        rest = [value for name, value in rendered.items() if name not in _MARKUP_MEMBERS and name != "_links"]
+        others = rendered.keys() - {*_MARKUP_MEMBERS, "_links", "id"}
+        rest = [value for name, value in rendered.items() if name in others]
         rendered = [*likely, *rest]
     if not isinstance(rendered, list):
         return None

@@ -7,14 +7,17 @@ rules. Nothing is authenticated by the body: an event is a hint to read the obje
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from pydantic import JsonValue
 
 from jollor.models import NotJson, parse_json, to_id, to_moment
+
+_KEPT = 1_000  # octets of an item that was not understood
 
 _KEYED_ID = {"post": "post_id", "message": "message_id", "dialogue": "dialogue_id"}
 
@@ -61,10 +64,14 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Something in a delivery that is no event; `about` holds names of types or members, never values."""
+    """Something in a delivery that is no event; `about` holds names of types or members, never values.
+
+    `item` is what it was, as JSON, for somebody to look at; not for a log.
+    """
 
     reason: Reason
     about: str = ""
+    item: bytes = field(default=b"", repr=False)
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.about}" if self.about else str(self.reason)
@@ -92,7 +99,7 @@ def read_delivery(body: bytes) -> Delivery:
     try:
         return read_events(parse_json(body))
     except NotJson:
-        return Delivery(leftovers=(Leftover(Reason.NOT_JSON),))
+        return Delivery(leftovers=(Leftover(Reason.NOT_JSON, item=body[:_KEPT]),))
 
 
 def read_events(value: JsonValue) -> Delivery:
@@ -121,7 +128,7 @@ def _walk(value: JsonValue) -> Iterator[WebhookEvent | Leftover]:
 
 def _read_item(item: JsonValue, project_id: str | None) -> Iterator[WebhookEvent | Leftover]:
     if not isinstance(item, dict):
-        yield Leftover(Reason.UNKNOWN_SHAPE, type(item).__name__)
+        yield Leftover(Reason.UNKNOWN_SHAPE, type(item).__name__, _kept(item))
         return
     project_id = to_id(item.get("project_id")) or project_id
     if "event_type" in item:
@@ -129,7 +136,7 @@ def _read_item(item: JsonValue, project_id: str | None) -> Iterator[WebhookEvent
         return
     keyed = [name for name in item if name in _NEEDED_IDS] or (list(item) if len(item) == 1 else [])
     if not keyed:
-        yield Leftover(Reason.UNKNOWN_SHAPE, _names(item))
+        yield Leftover(Reason.UNKNOWN_SHAPE, _names(item), _kept(item))
     for name in keyed:
         yield _read_members(name, _keyed_members(name, item[name]), project_id)
 
@@ -148,7 +155,7 @@ def _read_members(
 ) -> WebhookEvent | Leftover:
     if not isinstance(event_type, str) or event_type not in _NEEDED_IDS:
         about = _printable(event_type) if isinstance(event_type, str) else type(event_type).__name__
-        return Leftover(Reason.UNKNOWN_TYPE, about)
+        return Leftover(Reason.UNKNOWN_TYPE, about, _kept(dict(members)))
     event = WebhookEvent(
         type=event_type,
         project_id=to_id(members.get("project_id")) or project_id,
@@ -160,8 +167,12 @@ def _read_members(
     )
     needed = _NEEDED_IDS[event_type]
     if needed and not any(getattr(event, name) for name in needed):
-        return Leftover(Reason.MISSING_ID, event_type)
+        return Leftover(Reason.MISSING_ID, event_type, _kept(dict(members)))
     return event
+
+
+def _kept(item: JsonValue) -> bytes:
+    return json.dumps(item).encode()[:_KEPT]
 
 
 def _names(item: Mapping[str, JsonValue]) -> str:
