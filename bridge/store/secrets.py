@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from sqlalchemy import Column, Connection, Table, select, update
+from sqlalchemy import Column, Connection, Table, delete, select, update
 
 from bridge.errors import BridgeError
 from bridge.store.engine import Store
@@ -154,9 +154,31 @@ def _rotate(conn: Connection, ring: KeyRing) -> int:
         keys = list(table.primary_key.columns)
         rows = conn.execute(select(*keys, column).where(column.is_not(None)).with_for_update()).all()
         for *values, sealed in rows:
-            where = [key == value for key, value in zip(keys, values, strict=True)]
-            conn.execute(update(table).where(*where).values({column: ring.rotate(sealed)}))
+            row = (key == value for key, value in zip(keys, values, strict=True))
+            conn.execute(update(table).where(*row).values({column: ring.rotate(sealed)}))
             count += 1
+    return count
+
+
+async def forget_unreadable(store: Store, ring: KeyRing) -> int:
+    """Delete what no key opens, where the right key is gone for good; return how many values that were.
+
+    Accounts then sign in anew; a project without its webhook's secret has to be linked again.
+    """
+    return await store.write(lambda conn: _forget(conn, ring))
+
+
+def _forget(conn: Connection, ring: KeyRing) -> int:
+    count = 0
+    for table, column in ENCRYPTED:
+        keys = list(table.primary_key.columns)
+        for *values, sealed in conn.execute(select(*keys, column).where(column.is_not(None))).all():
+            try:
+                ring.decrypt(sealed)
+            except KeyTrouble:
+                row = (key == value for key, value in zip(keys, values, strict=True))
+                conn.execute(delete(table).where(*row))
+                count += 1
     return count
 
 
