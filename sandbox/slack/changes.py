@@ -161,6 +161,14 @@ class Changes:
                 team, "app_uninstalled", {"type": "app_uninstalled", "event_ts": self._event_ts()}
             )
 
+    def open_home(self, team: Team, user: str) -> None:
+        """Let the app know that somebody looks at its Home tab."""
+        told: Json = {"type": "app_home_opened", "user": user, "tab": "home", "event_ts": self._event_ts()}
+        home = self.state.surfaces.homes.get(user)
+        if home is not None:
+            told["view"] = home.as_json(self.state.app.id, team.install.bot_id)
+        self.events.tell(team, "app_home_opened", told)
+
     # what is told
 
     def _tell_message(self, team: Team, channel: Channel, shown: Json) -> None:

@@ -227,10 +227,12 @@ class Courier:
             self._count(outcome.ok)
             if outcome.ok:
                 self.acknowledged.append(event.id)
+                self.state.has_changed()
                 return
             if outcome.no_retry:
                 break
         self.lost.append(Lost(event, retry + 1, outcome.reason))
+        self.state.has_changed()
 
     async def _pause(self, delay_s: float, outcome: Outcome) -> None:
         """Wait for the next attempt; what a closed socket left unacknowledged goes out with the next

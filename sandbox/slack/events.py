@@ -62,6 +62,7 @@ class Events:
 
     def tell(self, team: Team, subscription: str, inner: Json, channel: Channel | None = None) -> None:
         """Send `inner` if the app subscribed to `subscription`, has its scope and its bot is in `channel`."""
+        self._state.has_changed()
         if self._may_know(team, subscription, channel):
             self._emit(self._event(team, inner, channel))
 

@@ -4,8 +4,8 @@ at."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
 
 from sandbox.clock import SandboxClock
 from sandbox.faults import Faults
@@ -14,6 +14,7 @@ from sandbox.server import SandboxServer
 from sandbox.slack.changes import Changes
 from sandbox.slack.courier import Courier, Http, Outcome, Parcel
 from sandbox.slack.events import Events
+from sandbox.slack.interactivity import Interactivity, Reply
 from sandbox.slack.model import Channel, Ids, Json, Message, Team, User
 from sandbox.slack.pacing import Limits, Pacing
 from sandbox.slack.people import People, Upload
@@ -22,6 +23,7 @@ from sandbox.slack.state import ALL_EVENTS, ALL_SCOPES, App, Ephemeral, State, S
 from sandbox.slack.webapi import WebApi, describe
 from sandbox.wire import End, Wire
 
+T = TypeVar("T")
 MARKS: Final = ("lock", "hourglass_flowing_sand", "white_check_mark", "warning", "x")
 
 
@@ -42,6 +44,7 @@ class SimulatedSlack:
         self.events = Events(self.state, self.courier.send_event)
         self.changes = Changes(self.state, self.events)
         self.people = People(self.state, self.changes)
+        self.interactivity = Interactivity(self.state, self.changes, self.courier, lambda: self.server.url)
         self.pacing = Pacing(clock, limits)
         self.web_api = WebApi(
             self.state,
@@ -83,6 +86,9 @@ class SimulatedSlack:
         app = slack.server.application()
         app.router.add_route("*", "/api/{method}", slack.web_api.answer)
         app.router.add_get("/link/", slack.sockets.serve)
+        app.router.add_post(
+            "/{kind:commands|actions}/{team}/{id}/{secret}", slack.interactivity.take_response
+        )
         await slack.http.start()
         await slack.server.start(app, port=port)
         slack.sockets.base_url = slack.server.url
@@ -258,6 +264,32 @@ class SimulatedSlack:
     def uninstall(self, team: Team | None = None) -> None:
         self.people.uninstall(team or self.team)
 
+    # how people use the app
+
+    async def slash_command(self, user: str, channel: str, command: str, text: str = "") -> Reply:
+        return await self.interactivity.slash_command(user, channel, command, text)
+
+    async def press(
+        self, user: str, channel: str, ts: str, action_id: str, block_id: str | None = None
+    ) -> Reply:
+        return await self.interactivity.press(user, channel, ts, action_id, block_id)
+
+    async def select(
+        self, user: str, channel: str, ts: str, action_id: str, value: object, block_id: str | None = None
+    ) -> Reply:
+        return await self.interactivity.select(user, channel, ts, action_id, value, block_id)
+
+    async def submit_view(self, user: str, values: Mapping[str, object] | None = None) -> Reply:
+        return await self.interactivity.submit_view(user, values)
+
+    async def message_shortcut(self, user: str, channel: str, ts: str, callback_id: str) -> Reply:
+        return await self.interactivity.message_shortcut(user, channel, ts, callback_id)
+
+    def open_home(self, user: str) -> None:
+        """Open the app's Home tab; the app hears of it as `app_home_opened`."""
+        team = next(team for team in self.state.teams.values() if user in team.users)
+        self.changes.open_home(team, user)
+
     def repeat_event(self, channel: str, ts: str, *, new_event_id: bool = False, times: int = 1) -> None:
         """Send the event of a message again: the same one, or as events with ids of their own."""
         event = self.events.of_message(channel, ts)
@@ -310,14 +342,21 @@ class SimulatedSlack:
         assert len(found) <= 1, f"the bot's reactions on {ts} are {found}"
         return found[0] if found else None
 
-    async def ledger_grew(self, channel: str, *, beyond: int = 0, timeout_s: float = 10.0) -> None:
-        """Wait until more than `beyond` receipts of the channel are in the ledger (real seconds)."""
-        grown = asyncio.Event()
-        self.ledger.watch(lambda _receipt: grown.set())
-        async with asyncio.timeout(timeout_s):
-            while len(self.ledger.of_channel(channel)) <= beyond:
-                grown.clear()
-                await grown.wait()
+    async def until(self, condition: Callable[[], T], *, timeout_s: float = 10.0) -> T:
+        """Wait until `condition` holds and return what it returned; looks again whenever something changed.
+
+        TimeoutError after `timeout_s` real seconds.
+        """
+        changed = asyncio.Event()
+        self.state.watchers.append(changed.set)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not (held := condition()):
+                    changed.clear()
+                    await changed.wait()
+                return held
+        finally:
+            self.state.watchers.remove(changed.set)
 
     def ephemerals(self, user: str) -> list[Ephemeral]:
         """What only this person saw, oldest first."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from sandbox.clock import SandboxClock
 from sandbox.ledger import Ledger
 from sandbox.slack.model import Channel, Ids, Install, Json, Message, Team, User
+from sandbox.slack.surfaces import Surfaces
 
 ALL_SCOPES = frozenset(
     {
@@ -115,6 +117,7 @@ class App:
     url: str | None = None
     """Where events, interactivity and slash commands go: the app's `…/slack/events`."""
     subscriptions: frozenset[str] = ALL_EVENTS
+    commands: frozenset[str] = frozenset({"/jollor"})
 
 
 @dataclass(frozen=True)
@@ -141,8 +144,24 @@ class State:
     ids: Ids = field(default_factory=Ids)
     teams: dict[str, Team] = field(default_factory=dict)
     ephemerals: list[Ephemeral] = field(default_factory=list)
+    message_values: dict[tuple[str, str], dict[str, dict[str, Json]]] = field(default_factory=dict)
+    """(channel, ts) -> what people chose in the message's menus, by block and action."""
     hidden_until: dict[tuple[str, str], float] = field(default_factory=dict)
     """(channel, ts) -> moment (monotonic) from which the message appears in lists."""
+
+    def __post_init__(self) -> None:
+        self.surfaces = Surfaces(self.clock, self.ids)
+        self.watchers: list[Callable[[], None]] = []
+
+    def show(self, seen: Ephemeral) -> None:
+        """Let one person see something."""
+        self.ephemerals.append(seen)
+        self.has_changed()
+
+    def has_changed(self) -> None:
+        """Tell those who wait for something to happen."""
+        for watcher in list(self.watchers):
+            watcher()
 
     def now_us(self) -> int:
         return int(self.clock.now().timestamp() * 1_000_000)

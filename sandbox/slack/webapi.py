@@ -35,7 +35,7 @@ def describe(request: web.Request, body: bytes) -> Call:
     request[ARGS] = args
     known = ("channel", "text", "thread_ts", "ts", "timestamp", "name", "user", "username")
     facts = {name: str(args.values[name]) for name in known if name in args.values}
-    call = Call(End.SLACK, request.path.rsplit("/", 1)[-1], request.path, Direction.IN, facts)
+    call = Call(End.SLACK, _operation(request.path), request.path, Direction.IN, facts)
     request[CALL] = call
     return call
 
@@ -91,7 +91,10 @@ class WebApi:
         )
         if known.scopes:
             call.need_scope(*known.scopes)
-        return known.act(call)
+        try:
+            return known.act(call)
+        finally:
+            self.state.has_changed()
 
     def _app_method(self, method: str, token: str | None) -> Json:
         if token is None:
@@ -124,6 +127,12 @@ class _TooFast(Exception):
     def __init__(self, wait_s: int) -> None:
         super().__init__(f"wait {wait_s} s")
         self.wait_s = wait_s
+
+
+def _operation(path: str) -> str:
+    """The method, `response_url`, or the first part of any other path."""
+    first, _, rest = path.lstrip("/").partition("/")
+    return rest if first == "api" else "response_url" if first in ("commands", "actions") else first
 
 
 def _token(request: web.Request) -> str | None:

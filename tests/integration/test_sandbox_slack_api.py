@@ -104,8 +104,13 @@ async def test_arguments_are_taken_from_query_form_and_json_alike(
     headers = {"Authorization": f"Bearer {slack.bot_token}"}
     message = {"channel": support.id, "text": "hi"}
     async with aiohttp.ClientSession(headers=headers) as session:
-        for way in ({"json": message}, {"data": message}, {"params": message}):
-            async with session.post(slack.api_url + "chat.postMessage", **way) as answer:
+        url = slack.api_url + "chat.postMessage"
+        for posted in (
+            session.post(url, json=message),
+            session.post(url, data=message),
+            session.post(url, params=message),
+        ):
+            async with posted as answer:
                 assert (await answer.json())["ok"] is True
     assert [m.text for m in slack.messages(support.id)] == ["hi"] * 3
 
@@ -558,7 +563,7 @@ async def test_a_late_effect_comes_after_the_caller_was_told_otherwise(
         await client.chat_postMessage(channel=support.id, text="late")
     assert caught.value.response.status_code == 503
     assert slack.messages(support.id) == []
-    await slack.ledger_grew(support.id)
+    await slack.until(lambda: slack.ledger.of_channel(support.id))
     assert [m.text for m in slack.messages(support.id)] == ["late"]
 
 

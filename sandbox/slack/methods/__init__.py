@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sandbox.slack.calls import ApiCall
-from sandbox.slack.methods import chat, conversations, people, reactions
+from sandbox.slack.methods import chat, conversations, people, reactions, views
 from sandbox.slack.model import Json
 
 
@@ -46,4 +46,8 @@ METHODS: Final[dict[str, Method]] = {
     "users.conversations": Method(conversations.of_user, 3, _READ),
     "users.info": Method(people.users_info, 4, ("users:read",)),
     "users.list": Method(people.users_list, 2, ("users:read",)),
+    "views.open": Method(views.open_modal, 4),
+    "views.publish": Method(views.publish, 4),
+    "views.push": Method(views.push, 4),
+    "views.update": Method(views.update, 4),
 }

@@ -8,7 +8,7 @@ from typing import Any
 from sandbox.slack import blocks as block_kit
 from sandbox.slack.calls import ApiCall, ApiError
 from sandbox.slack.methods.conversations import direct
-from sandbox.slack.model import Channel, Json, Message
+from sandbox.slack.model import Channel, Ids, Json, Message
 from sandbox.slack.state import Ephemeral, StrayReply
 
 MAX_TEXT = 40_000
@@ -82,7 +82,7 @@ def post_ephemeral(call: ApiCall) -> Json:
         "chat.postEphemeral",
         call.args.text("thread_ts"),
     )
-    call.state.ephemerals.append(seen)
+    call.state.show(seen)
     return {"message_ts": ts}
 
 
@@ -98,7 +98,7 @@ def get_permalink(call: ApiCall) -> Json:
 def read_content(call: ApiCall, *, max_text: int, is_update: bool = False) -> dict[str, Any]:
     """The text, blocks, attachments and metadata of a message, checked against the documented limits."""
     text, markdown = call.args.text("text") or "", call.args.text("markdown_text")
-    blocks = _blocks(call)
+    blocks = checked_blocks(call.args.json("blocks", "invalid_blocks_format"), call.state.ids)
     if markdown is not None:
         if text or blocks:
             raise ApiError("markdown_text_conflict")
@@ -125,13 +125,13 @@ def preview(url: str) -> Json:
     return {"from_url": url, "original_url": url, "title": "A page", "fallback": "A page", "id": 1}
 
 
-def _blocks(call: ApiCall) -> list[Json]:
-    given = call.args.json("blocks", "invalid_blocks_format")
+def checked_blocks(given: object, ids: Ids) -> list[Json]:
+    """The blocks with ids filled in; ApiError, as Slack answers it, if something is wrong with them."""
     if given is None:
         return []
     if not isinstance(given, list):
         raise ApiError("invalid_blocks_format")
-    checked = block_kit.check(given, new_id=lambda: call.state.ids.hex(5))
+    checked = block_kit.check(given, new_id=lambda: ids.hex(5))
     if checked.problems:
         found = checked.problems
         raise ApiError("invalid_blocks", errors=found, response_metadata={"messages": found})
