@@ -81,6 +81,7 @@ class SandboxServer:
 
     async def stop(self) -> None:
         """Stop listening, cut what hangs."""
+        self._cut_connections()
         if self._runner is not None:
             await self._runner.cleanup()
         if self._reserved is not None:
@@ -88,14 +89,15 @@ class SandboxServer:
             self._reserved = None
 
     async def down(self, mode: DownMode = DownMode.REFUSED) -> None:
-        """Be away from now on. Open connections are cut."""
+        """Be away from now on. Open connections are cut, unless requests are still to be taken."""
         await self.up()
         self._down = mode
         if mode is DownMode.REFUSED and self._site is not None:
             await self._site.stop()
             self._site = None
             self._reserved = _bound(self.port)  # bound without listening: refuses, and keeps the port ours
-        self._cut_connections()
+        if mode in (DownMode.REFUSED, DownMode.RESET):
+            self._cut_connections()
 
     async def up(self) -> None:
         """Be back, at the same address."""

@@ -10,9 +10,9 @@ _BASE64_LIKE = frozenset({"facebook", "instagram", "linkedin"})
 class Ids:
     """Makes ids, the same ones in the same order for the same seed.
 
-    Jollor's own ids are 24 hexadecimal characters, or digits only while `numeric` is set. A conversation id is
-    the network's: two long decimal numbers joined by an underscore, or Base64-like with `/`, `+` and `=`, so
-    that percent-encoding in paths is put to the test.
+    Jollor's own ids are 24 hexadecimal characters, or digits only while `numeric` is set. A conversation id
+    is the network's: two long decimal numbers joined by an underscore, or Base64-like with `/`, `+` and `=`,
+    so that percent-encoding in paths is put to the test.
     """
 
     def __init__(self, seed: int) -> None:

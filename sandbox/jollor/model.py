@@ -45,7 +45,7 @@ class Participant:
 
 @dataclass
 class Conversation:
-    """A private conversation. Capabilities tell `reply_allowed` and `max_reply_length`, and replies obey them."""
+    """A private conversation. Capabilities tell `reply_allowed` and `max_reply_length`; replies obey them."""
 
     id: str
     project: Project
@@ -63,8 +63,8 @@ class Conversation:
 
     def last_message_at(self, *, counting_hidden: bool) -> datetime | None:
         """When the newest message was sent; None if there is none."""
-        times = [message.sent_at for message in self.messages if counting_hidden or message.is_listed]
-        return max(times, default=None)
+        newest_first = reversed(self.messages)
+        return next((m.sent_at for m in newest_first if counting_hidden or m.is_listed), None)
 
 
 @dataclass

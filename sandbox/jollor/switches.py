@@ -173,6 +173,7 @@ class Switches:
     check_verification_body: bool = True
     check_delivery_body: bool = True
     delivery_timeout_s: float = 10.0
+    least_timeout_s: float = 2.0  # real seconds: the receiver's computing gets no faster with the clock
     parallel_deliveries: int = 8  # per project
     retry_intervals_s: tuple[float, ...] = (
         10.0,

@@ -22,7 +22,6 @@ from sandbox.jollor.store import Store
 from sandbox.jollor.switches import PayloadForm
 from sandbox.wire import Direction, End, Wire
 
-LEAST_TIMEOUT_S = 2.0  # real seconds: the receiver's computing does not get faster with the clock
 LEAST_ABANDONED_S = 0.05  # real seconds: enough to have sent the whole call before hanging up
 SHOWN_BODY_BYTES = 4096
 
@@ -225,7 +224,7 @@ class Webhooks:
         *,
         abandoned_after_s: float | None = None,
     ) -> Attempt:
-        """Call the address with the secret. A problem with nothing but the answer's text begins with `body`."""
+        """Call the address with the secret. A problem with the answer's text alone begins with `body`."""
         assert self._session is not None, "start() comes first"
         url = URL(callback_url).extend_query(challenge=secret)
         data = None if body is None else json.dumps(body)
@@ -258,7 +257,8 @@ class Webhooks:
         return Attempt(at, status, problem)
 
     def _timeout_s(self) -> float:
-        return max(self._clock.seconds(self._store.switches.delivery_timeout_s), LEAST_TIMEOUT_S)
+        switches = self._store.switches
+        return max(self._clock.seconds(switches.delivery_timeout_s), switches.least_timeout_s)
 
     async def _pause(self, simulated_s: float) -> None:
         wake = self._wake
