@@ -227,7 +227,8 @@ class Courier:
             self._count(outcome.ok)
             if outcome.ok:
                 self.acknowledged.append(event.id)
-                self.state.has_changed()
+            self.state.has_changed()
+            if outcome.ok:
                 return
             if outcome.no_retry:
                 break
