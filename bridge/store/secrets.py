@@ -76,11 +76,11 @@ class KeyRing:
         self._refresh()
         return self._fernet.encrypt(text.encode()).decode()
 
-    def decrypt(self, sealed: str) -> str:
+    def decrypt(self, stored: str) -> str:
         """Return what `encrypt` was given. Raises `KeyTrouble` if no key opens it or it was changed."""
         self._refresh()
         try:
-            return self._fernet.decrypt(sealed.encode()).decode()
+            return self._fernet.decrypt(stored.encode()).decode()
         except InvalidToken as error:
             raise self._trouble() from error
 
