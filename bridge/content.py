@@ -60,7 +60,8 @@ class Card(_Value):
     text: str
     state: CardState
     dashboard_url: str
-    continued_from: str | None = None
+    continued: bool = False
+    """The thread's former root was deleted; this one takes its place."""
 
 
 class PostLabel(StrEnum):
@@ -83,6 +84,7 @@ class PostCard(_Value):
     label: PostLabel
     published_at: AwareDatetime | None = None
     dashboard_url: str
+    continued: bool = False
 
 
 class Origin(StrEnum):
@@ -153,6 +155,8 @@ class ProfileAlert(_Value):
     """A social profile's connection broke (Jollor does not say which). Counts while it stands."""
 
     type: Literal["profile_alert"] = "profile_alert"
+    alert_id: str
+    """The value of its *Mark as reconnected* button."""
     project_id: str
     project_name: str
     since: AwareDatetime

@@ -219,6 +219,13 @@ class SendReply(_JollorEvent):
         return self.out_lane
 
 
+class MarkWaiting(_Event):
+    """A reply should have gone out by now; if it has not, its line says so."""
+
+    kind: Literal["mark_waiting"] = "mark_waiting"
+    intent_id: str
+
+
 class RenewTokens(_Event):
     """Look for access tokens past 80 % of their life."""
 
@@ -235,13 +242,6 @@ class CleanUp(_Event):
     """Delete finished jobs and deliveries that are past their keeping time."""
 
     kind: Literal["clean_up"] = "clean_up"
-
-
-class RefreshCard(_Event):
-    """Bring a thread's root card up to date."""
-
-    kind: Literal["refresh_card"] = "refresh_card"
-    thread_id: str
 
 
 Event = Annotated[
@@ -262,7 +262,7 @@ Event = Annotated[
     | RenewTokens
     | RemindOfAlerts
     | CleanUp
-    | RefreshCard,
+    | MarkWaiting,
     Field(discriminator="kind"),
 ]
 

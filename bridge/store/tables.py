@@ -292,6 +292,25 @@ held_messages = Table(
     comment="Outgoing messages seen while a reply of ours was in flight: whose they are is not known yet",
 )
 
+dialogues = Table(
+    "dialogues",
+    metadata,
+    Column("project_id", Text, primary_key=True),
+    Column("dialogue_id", Text, primary_key=True),
+    Column("conversation_id", Text, nullable=False),
+    comment="Where a dialogue belongs: some of its events do not say",
+)
+
+told = Table(
+    "told",
+    metadata,
+    Column("team", String(32), primary_key=True),
+    Column("user_id", String(32), primary_key=True),
+    Column("topic", String(60), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    comment="Explanations that a person got already",
+)
+
 posts = Table(
     "posts",
     metadata,

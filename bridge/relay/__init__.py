@@ -1,0 +1,1 @@
+"""The story of the product: what happens when something happens, one method per kind of event."""

@@ -1,0 +1,354 @@
+"""From Jollor into Slack: conversations and their messages.
+
+A webhook is a hint. Whatever says that a conversation may have changed, the whole conversation is listed and
+everything unseen is shown in `sent_at` order; a hinted message that the list lacks is read by its id.
+Outgoing messages settle our intents; what matches none is somebody else's and shown once with that label.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from bridge import intents
+from bridge.connections import links_of
+from bridge.content import (
+    CardState,
+    Context,
+    Entry,
+    Line,
+    Notice,
+    Origin,
+)
+from bridge.deliveries import Shown, put_channel_post, put_notice, put_reply, put_root
+from bridge.echo import match
+from bridge.errors import BridgeError, PermanentError
+from bridge.events import ConversationChanged, MessageHinted
+from bridge.ids import ConversationId, MessageId, ProjectId
+from bridge.intents import IntentState
+from bridge.mapping import (
+    Origin as Whose,
+)
+from bridge.mapping import (
+    conversation,
+    hold,
+    open_thread,
+    remember_conversation,
+    remember_message,
+    seen_messages,
+    shown,
+    threads_of,
+    update_conversation,
+)
+from bridge.model import Link, LinkKind, Mark, Message, Target, TargetKind, Thread
+from bridge.parts import split
+from bridge.ports import Social
+from bridge.queue.jobs import Job, NewJob, order_of, put_in
+from bridge.relay.announced import is_test_delivery
+from bridge.relay.cards import Cards
+from bridge.relay.marks import set_mark
+from bridge.routing import choose
+from bridge.store.engine import Store
+
+log = logging.getLogger(__name__)
+
+CONTEXT_MESSAGES = 5
+CARD_TEXT_CHARS = 1_500
+IDLE = timedelta(days=1)
+HOLD = timedelta(seconds=60)
+HOLD_LOOK = timedelta(seconds=5)
+TEST_WINDOW = timedelta(minutes=10)
+SEARCHED_CONVERSATIONS = 30
+"""How many conversations are searched for a message that came without its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one look at a conversation found. `missing` are hinted ids that could not be read yet."""
+
+    messages: tuple[Message, ...]
+    hinted: frozenset[MessageId]
+    missing: tuple[MessageId, ...]
+
+
+class Inbound:
+    """Shows in Slack what happens in Jollor."""
+
+    def __init__(self, store: Store, social: Social, cards: Cards, *, scale: float = 1.0) -> None:
+        self._store = store
+        self._social = social
+        self._cards = cards
+        self._scale = scale
+
+    # --- conversations -------------------------------------------------------------------------------
+
+    async def conversation_changed(self, event: ConversationChanged, job: Job) -> None:
+        """List the conversation and show everything unseen, oldest first."""
+        events = [event, *(e for _, e in job.followers if isinstance(e, ConversationChanged))]
+        project = ProjectId(event.project_id)
+        id_ = ConversationId(event.conversation_id)
+        hinted = [MessageId(e.message_id) for e in events if e.message_id is not None]
+        if not await self._is_linked(project, LinkKind.MESSAGE):
+            return
+        found = await self._look(project, id_, hinted)
+        held = await self._store.write(lambda conn: self._show(conn, project, id_, found))
+        if held:
+            await self._look_again(project, id_)
+        if found.missing and not await is_test_delivery(self._store, project):
+            raise BridgeError(
+                "message_not_readable", user_message="A message was announced that Jollor does not show."
+            )
+
+    async def _is_linked(self, project: ProjectId, kind: LinkKind) -> bool:
+        return bool(await self._store.read(lambda conn: choose(links_of(conn, project), kind)))
+
+    async def _look(self, project: ProjectId, id_: ConversationId, hinted: Sequence[MessageId]) -> _Found:
+        listed = await self._social.messages(project, id_)
+        messages = {message.id: message for message in listed.messages}
+        lacking = [hint for hint in hinted if hint not in messages]
+        known = await self._store.read(lambda conn: seen_messages(conn, project, lacking))
+        missing = []
+        for hint in lacking:
+            if hint in known:
+                continue
+            try:
+                messages[hint] = await self._social.message(project, hint)
+            except PermanentError:
+                missing.append(hint)
+        ordered = sorted(messages.values(), key=lambda message: message.sent_at)
+        return _Found(tuple(ordered), frozenset(hinted), tuple(missing))
+
+    def _show(self, conn: Connection, project: ProjectId, id_: ConversationId, found: _Found) -> bool:
+        """Record and owe everything unseen in one transaction; return whether something is held back."""
+        now = self._store.now(conn)
+        links = choose(links_of(conn, project), LinkKind.MESSAGE)
+        seen = seen_messages(conn, project, [message.id for message in found.messages])
+        unseen = [message for message in found.messages if message.id not in seen]
+        if not unseen or not links:
+            return False
+        target = Target(project, TargetKind.CONVERSATION, id_)
+        known = conversation(conn, project, id_)
+        mark = known.mark if known is not None else None
+        oldest_link = min(link.linked_at for link in links)
+        fresh = [m for m in unseen if m.sent_at >= oldest_link or m.id in found.hinted]
+        for message in unseen:
+            if message not in fresh:
+                remember_message(conn, now, project, id_, message, Whose.BEFORE)
+        owed, held = self._settle(conn, now, project, id_, fresh)
+        if owed:
+            remember_conversation(conn, now, project, id_, owed[0][0].provider, owed[0][0].customer)
+            for link in links:
+                taken = [(m, w) for m, w in owed if m.sent_at >= link.linked_at or m.id in found.hinted]
+                if taken:
+                    self._show_in(conn, now, link, target, taken, found.messages, mark)
+            newest = max(message.sent_at for message, _ in owed)
+            if mark is None or newest > mark:
+                update_conversation(conn, project, id_, mark=newest)
+            self._restate(conn, now, target, owed)
+        return held
+
+    def _settle(
+        self,
+        conn: Connection,
+        now: datetime,
+        project: ProjectId,
+        id_: ConversationId,
+        fresh: Sequence[Message],
+    ) -> tuple[list[tuple[Message, Whose]], bool]:
+        """Return what is to be shown, with whose it is, and whether outgoing messages are held back.
+
+        Echoes of our replies are recorded and not shown: the writer's own line stands in the thread.
+        """
+        candidates = intents.may_echo(conn, project, id_)
+        matches = match([m for m in fresh if not m.is_incoming], candidates)
+        for intent, message in matches.settled:
+            if intents.confirm(conn, intent, now, message.id):
+                remember_message(conn, now, project, id_, message, Whose.TEAM, intent.id)
+                set_mark(conn, now, intent.line, Mark.ACCEPTED)
+        settled = {message.id for _, message in matches.settled}
+        confirmed = {intent.id for intent, _ in matches.settled}
+        in_flight = [c for c in candidates if c.id not in confirmed and self._is_in_flight(c, now)]
+        owed: list[tuple[Message, Whose]] = []
+        held = False
+        for message in fresh:
+            if message.id in settled:
+                continue
+            if not message.is_incoming and in_flight:
+                since = hold(conn, now, project, id_, message.id)
+                if now - since < HOLD / self._scale:
+                    held = True
+                    continue
+            whose = Whose.CUSTOMER if message.is_incoming else Whose.ELSEWHERE
+            if remember_message(conn, now, project, id_, message, whose):
+                owed.append((message, whose))
+        return owed, held
+
+    def _is_in_flight(self, intent: intents.Intent, now: datetime) -> bool:
+        """Its message may still turn up. An accepted one is waited for as long as others are held back."""
+        if intent.state is IntentState.SENDING:
+            return True
+        return intent.sent_at is not None and now - intent.sent_at < HOLD / self._scale
+
+    def _show_in(
+        self,
+        conn: Connection,
+        now: datetime,
+        link: Link,
+        target: Target,
+        owed: Sequence[tuple[Message, Whose]],
+        listed: Sequence[Message],
+        mark: datetime | None,
+    ) -> None:
+        thread, is_new = open_thread(conn, now, link, target)
+        if is_new:
+            self._open(conn, now, thread, owed[0][0], listed)
+        to_channel = not is_new and _wants_notice(thread, now, IDLE)
+        for message, whose in owed:
+            note = "arrived late" if mark is not None and message.sent_at < mark else None
+            put_message(conn, now, thread, message, whose, also_to_channel=to_channel, note=note)
+            to_channel = False
+        shown(conn, thread.id, now)
+
+    def _open(
+        self, conn: Connection, now: datetime, thread: Thread, first: Message, listed: Sequence[Message]
+    ) -> None:
+        card = self._cards.card(
+            conn,
+            thread.target,
+            provider=first.provider,
+            customer=first.customer,
+            text=first.text[:CARD_TEXT_CHARS],
+            state=CardState.NEW if first.is_incoming else CardState.ANSWERED,
+        )
+        put_root(conn, now, thread, "root", card)
+        earlier = [m for m in listed if m.sent_at < first.sent_at and m.id != first.id][-CONTEXT_MESSAGES:]
+        if earlier:
+            entries = tuple(
+                Entry(
+                    author=m.sender,
+                    origin=Origin.CUSTOMER if m.is_incoming else Origin.ELSEWHERE,
+                    text=m.text[:CARD_TEXT_CHARS],
+                    sent_at=m.sent_at,
+                )
+                for m in earlier
+            )
+            put_reply(conn, now, thread, "context", Context(provider=first.provider, entries=entries))
+
+    def _restate(
+        self, conn: Connection, now: datetime, target: Target, owed: Sequence[tuple[Message, Whose]]
+    ) -> None:
+        newest = max(owed, key=lambda pair: pair[0].sent_at)[0]
+        known = conversation(conn, target.project, target.conversation)
+        if known is None or (known.state is CardState.NEW and newest.is_incoming):
+            return
+        state = CardState.WAITING if newest.is_incoming else CardState.ANSWERED
+        self._cards.set_state(conn, now, target, state)
+
+    async def _look_again(self, project: ProjectId, id_: ConversationId) -> None:
+        """Come back for what is held, behind whatever happens until then."""
+
+        def put(conn: Connection) -> None:
+            now = self._store.now(conn)
+            at = now + HOLD_LOOK / self._scale
+            event = ConversationChanged(project_id=project, conversation_id=id_, cause="held")
+            put_in(conn, [NewJob(event, run_at=at, order=order_of(at))], now)
+
+        await self._store.write(put)
+
+    async def _put(self, job: NewJob) -> None:
+        await self._store.write(lambda conn: put_in(conn, [job], self._store.now(conn)))
+
+    async def message_hinted(self, event: MessageHinted, job: Job) -> None:
+        """Find the conversation of a message that came without: the recently active ones, newest first."""
+        project, wanted = ProjectId(event.project_id), MessageId(event.message_id)
+        known = await self._store.read(lambda conn: seen_messages(conn, project, [wanted]))
+        if known:
+            return
+        listed = await self._social.conversations(project)
+        for candidate in listed[:SEARCHED_CONVERSATIONS]:
+            messages = await self._social.messages(project, candidate.id)
+            if any(message.id == wanted for message in messages.messages):
+                found = ConversationChanged(
+                    project_id=project,
+                    conversation_id=candidate.id,
+                    message_id=wanted,
+                    cause=event.cause,
+                )
+                await self._put(NewJob(found))
+                return
+        if not await is_test_delivery(self._store, project):
+            raise BridgeError(
+                "conversation_not_found",
+                user_message="A message was announced, but no recent conversation has it.",
+            )
+
+    async def could_not_read(self, event: ConversationChanged | MessageHinted, reason: str) -> None:
+        """Say where people look that something is missing here."""
+        project = ProjectId(event.project_id)
+
+        def say(conn: Connection) -> None:
+            now = self._store.now(conn)
+            notice = Notice(
+                text=f"A message could not be shown here: {reason} Please look in Jollor.",
+                buttons=(self._cards.button(project),),
+            )
+            threads: dict[tuple[str, str], Thread] = {}
+            if isinstance(event, ConversationChanged):
+                target = Target(project, TargetKind.CONVERSATION, event.conversation_id)
+                threads = {(t.team, t.channel): t for t in threads_of(conn, target)}
+            for link in choose(links_of(conn, project), LinkKind.MESSAGE):
+                thread = threads.get((link.team, link.channel))
+                if thread is not None:
+                    put_notice(conn, now, thread, notice)
+                else:
+                    put_channel_post(conn, now, link.team, link.channel, "notice", notice)
+
+        await self._store.write(say)
+
+
+def put_message(
+    conn: Connection,
+    now: datetime,
+    thread: Thread,
+    message: Message,
+    whose: Whose,
+    *,
+    also_to_channel: bool,
+    note: str | None,
+) -> None:
+    """Owe `thread` a message, in numbered parts if it is long."""
+    parts = split(message.text)
+    origin = {Whose.CUSTOMER: Origin.CUSTOMER, Whose.TEAM: Origin.TEAM}.get(whose, Origin.ELSEWHERE)
+    for number, text in enumerate(parts, start=1):
+        line = Line(
+            author=message.sender,
+            provider=message.provider,
+            origin=origin,
+            text=text,
+            sent_at=message.sent_at,
+            part=number,
+            parts=len(parts),
+            has_attachments=message.has_attachments and number == len(parts),
+            note=note if number == 1 else None,
+        )
+        put_reply(
+            conn,
+            now,
+            thread,
+            "message",
+            line,
+            shows=[Shown(thread.target.project, message.id, number)],
+            also_to_channel=also_to_channel and number == 1,
+        )
+
+
+def _wants_notice(thread: Thread, now: datetime, idle: timedelta) -> bool:
+    """A thread that nobody has joined, or that was quiet for long, does not reach people by itself."""
+    if thread.joined_at is None:
+        return True
+    last = max(filter(None, (thread.active_at, thread.joined_at)))
+    return now - last > idle
