@@ -1,0 +1,233 @@
+"""Slash commands and presses, answered by a worker through their `response_url`.
+
+The listener has answered within Slack's three seconds; what is done here may take as long as Jollor takes.
+An answer that cannot be given any more (the address lives 30 minutes) is let go: what was done stays done.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Awaitable, Callable
+
+from bridge.connections import Connections
+from bridge.content import ActionId, ChannelPicker, Content, Notice, ProjectsAnswer
+from bridge.errors import BridgeError, PermanentError, StoreUnavailable
+from bridge.events import ButtonPressed, CommandGiven
+from bridge.ids import ChannelId, TeamId, UserId
+from bridge.model import LinkKind
+from bridge.ports import Chat, Social
+from bridge.queries import Queries
+from bridge.queue.jobs import Job
+
+log = logging.getLogger(__name__)
+
+CHANNEL = re.compile(r"<#(?P<id>[A-Z0-9]+)(?:\|(?P<name>[^>]*))?>|#(?P<plain>[^\s<>#]+)")
+PERSON = re.compile(r"<@(?P<id>[A-Z0-9]+)(?:\|[^>]*)?>")
+ONLY_ADMINS = (
+    "Only workspace admins, and people whom they have put on the list with `/jollor admins add @name`, can "
+    "do that."
+)
+
+Press = Callable[[ButtonPressed, Job], Awaitable[None]]
+
+
+class Commands:
+    """Does what people ask for in Slack and answers them."""
+
+    def __init__(
+        self,
+        chat: Chat,
+        social: Social,
+        connections: Connections,
+        queries: Queries,
+        *,
+        presses: dict[str, Press],
+    ) -> None:
+        self._chat = chat
+        self._social = social
+        self._connections = connections
+        self._queries = queries
+        self._presses = presses
+
+    async def command_given(self, event: CommandGiven, job: Job) -> None:
+        """Do one command and answer it."""
+        acts: dict[str, Callable[[CommandGiven], Awaitable[Content]]] = {
+            "projects": self._projects,
+            "link": self._link,
+            "unlink": self._unlink,
+            "status": self._status,
+            "admins": self._admins,
+        }
+        act = acts.get(event.word)
+        if act is None:
+            raise PermanentError("unknown_command", user_message=f"There is no command “{event.word}”.")
+        try:
+            answer = await act(event)
+        except StoreUnavailable:
+            raise
+        except PermanentError as error:
+            answer = Notice(text=error.user_message)
+        except BridgeError as error:
+            # Whoever asked is waiting: one sentence now is worth more than an answer in an hour.
+            answer = Notice(text=f"That did not work: {error.user_message} Please try again in a while.")
+        await self._answer(event.response_url, answer)
+
+    async def _answer(self, response_url: str, answer: Content, *, replace: bool = False) -> None:
+        try:
+            await self._chat.answer(response_url, answer, replace=replace)
+        except PermanentError as error:
+            log.warning("command.not_answered", extra={"error": str(error)})
+
+    async def _projects(self, event: CommandGiven) -> Content:
+        team = TeamId(event.team_id)
+        known = await self._social.projects()
+        rows = await self._queries.project_rows(known, team)
+        may_link = await self._connections.may_link(team, UserId(event.user_id))
+        return ProjectsAnswer(rows=rows, can_link=may_link)
+
+    async def _status(self, event: CommandGiven) -> Content:
+        return await self._queries.status(TeamId(event.team_id))
+
+    async def _link(self, event: CommandGiven) -> Content:
+        await self._check_right(event.team_id, event.user_id)
+        name, channel, kind = await self._link_words(event)
+        if not name:
+            return Notice(text="Which project? For example: `/jollor link Harbour Bakery #support`.")
+        if channel is None:
+            project = await self._connections.find_project(name)
+            return ChannelPicker(project_id=project.id, project_name=project.name, kind=kind)
+        outcome = await self._connections.link(
+            TeamId(event.team_id), name, channel, kind, by=UserId(event.user_id)
+        )
+        return Notice(text="\n".join(outcome.sentences))
+
+    async def _link_words(self, event: CommandGiven) -> tuple[str, ChannelId | None, LinkKind]:
+        """Return project, channel, kind: the channel is "#name", the kind a last word, the rest the name."""
+        rest = event.rest.strip()
+        channel: ChannelId | None = None
+        if found := CHANNEL.search(rest):
+            rest = (rest[: found.start()] + rest[found.end() :]).strip()
+            channel = await self._channel(TeamId(event.team_id), found)
+        words = rest.split()
+        kind = LinkKind.ALL
+        if words and words[-1].lower() in set(LinkKind):
+            kind = LinkKind(words.pop().lower())
+        return " ".join(words).strip("“”\"'"), channel, kind
+
+    async def _channel(self, team: TeamId, found: re.Match[str]) -> ChannelId:
+        if found["id"]:
+            return ChannelId(found["id"])
+        channel = await self._chat.find_channel(team, found["plain"])
+        if channel is None:
+            raise PermanentError(
+                "channel_not_found",
+                user_message=f"I see no channel #{found['plain']}. If it is private, invite me there first.",
+            )
+        return channel.id
+
+    async def _unlink(self, event: CommandGiven) -> Content:
+        await self._check_right(event.team_id, event.user_id)
+        name, channel, _ = await self._link_words(event)
+        if not name:
+            return Notice(text="Which project? For example: `/jollor unlink Harbour Bakery #support`.")
+        team = TeamId(event.team_id)
+        if channel is None:
+            project = await self._connections.find_project(name)
+            mine = [x for x in await self._connections.links() if (x.team, x.project) == (team, project.id)]
+            places = list(dict.fromkeys(link.channel for link in mine))
+            if len(places) > 1:
+                return ChannelPicker(
+                    project_id=project.id, project_name=project.name, unlink_channels=tuple(places)
+                )
+            name = project.id
+        return await self._end_link(team, name, channel)
+
+    async def _end_link(self, team: TeamId, name: str, channel: ChannelId | None) -> Content:
+        ended = await self._connections.unlink(team, name, channel)
+        if not ended:
+            return Notice(text="That project is not linked there; nothing was changed.")
+        where = ", ".join(dict.fromkeys(f"<#{link.channel}>" for link in ended))
+        return Notice(text=f"Unlinked from {where}. Its threads stay; linking again finds them.")
+
+    async def _admins(self, event: CommandGiven) -> Content:
+        await self._check_right(event.team_id, event.user_id)
+        team = TeamId(event.team_id)
+        verb, _, rest = event.rest.strip().partition(" ")
+        people = [UserId(found["id"]) for found in PERSON.finditer(rest)]
+        match verb:
+            case "" | "list":
+                pass
+            case "add" if people:
+                for person in people:
+                    await self._connections.add_admin(team, person, by=UserId(event.user_id))
+            case "remove" if people:
+                for person in people:
+                    await self._connections.remove_admin(team, person)
+            case _:
+                return Notice(text="Use `/jollor admins`, `/jollor admins add @name` or `… remove @name`.")
+        listed = await self._connections.admins(team)
+        names = ", ".join(f"<@{user}>" for user in listed) or "nobody"
+        return Notice(text=f"Besides workspace admins, these can link and unlink: {names}.")
+
+    async def _check_right(self, team: str, user: str) -> None:
+        if not await self._connections.may_link(TeamId(team), UserId(user)):
+            raise PermanentError("not_allowed", user_message=ONLY_ADMINS)
+
+    # --- presses -------------------------------------------------------------------------------------
+
+    async def button_pressed(self, event: ButtonPressed, job: Job) -> None:
+        """Do what a button or menu asks for. One that means nothing any more is let go."""
+        press = self._presses.get(event.action_id)
+        if press is not None:
+            await press(event, job)
+            return
+        acts: dict[str, Callable[[ButtonPressed], Awaitable[Content]]] = {
+            ActionId.PICK_CHANNEL: self._picked,
+            ActionId.UNLINK_CHANNEL: self._unlink_picked,
+            ActionId.LINK_PROJECT: self._pick_for,
+        }
+        act = acts.get(event.action_id)
+        if act is None:
+            log.info("press.unknown", extra={"action": event.action_id})
+            return
+        try:
+            await self._check_right(event.team_id, event.user_id)
+            answer = await act(event)
+        except StoreUnavailable:
+            raise
+        except BridgeError as error:
+            answer = Notice(text=error.user_message)
+        if event.response_url is not None:
+            replace = event.action_id != ActionId.LINK_PROJECT
+            await self._answer(event.response_url, answer, replace=replace)
+
+    async def _picked(self, event: ButtonPressed) -> Content:
+        project, kind = _picker_value(event.value)
+        if event.selected is None:
+            raise PermanentError("nothing_picked", user_message="No channel was picked.")
+        outcome = await self._connections.link(
+            TeamId(event.team_id), project, ChannelId(event.selected), kind, by=UserId(event.user_id)
+        )
+        return Notice(text="\n".join(outcome.sentences))
+
+    async def _unlink_picked(self, event: ButtonPressed) -> Content:
+        project, _ = _picker_value(event.value)
+        channel = ChannelId(event.selected) if event.selected else None
+        return await self._end_link(TeamId(event.team_id), project, channel)
+
+    async def _pick_for(self, event: ButtonPressed) -> Content:
+        project = await self._connections.find_project(_picker_value(event.value)[0])
+        return ChannelPicker(project_id=project.id, project_name=project.name)
+
+
+def _picker_value(value: str) -> tuple[str, LinkKind]:
+    """Return project id and kind from a button's value, which may be old or broken."""
+    try:
+        parsed = json.loads(value)
+        return str(parsed["project_id"]), LinkKind(parsed.get("kind", LinkKind.ALL))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise PermanentError(
+            "stale_value", user_message="That button is out of date; use `/jollor projects` again."
+        ) from None
