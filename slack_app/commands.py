@@ -1,0 +1,125 @@
+"""What people write after `/jollor`: read, checked, and brought into one form for the bridge.
+
+Pure. Wrong usage, unknown words and `help` are answered here; everything else is handed on as a word and
+the rest in its canonical form:
+
+- `link`, `unlink`: `PROJECT [#channel] [kind]`, the channel as "#C0123ABC" if its id is known, else "#name";
+- `admins`: empty, `add @U0123ABC` or `remove @U0123ABC`;
+- `projects`, `status`: empty.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+
+from bridge.model import LinkKind
+from slack_app.blocks import RenderedMessage
+from slack_app.ids import COMMAND
+from slack_app.views.help import help_answer, sentence
+
+WORDS = ("projects", "link", "unlink", "status", "help", "admins")
+_OTHER_NAMES = {"project": "projects", "list": "projects", "admin": "admins", "?": "help"}
+_KINDS = {
+    **{kind.value: kind.value for kind in LinkKind},
+    "messages": "message",
+    "posts": "post",
+    "alerts": "alert",
+}
+
+_CHANNEL = re.compile(r"<#(?P<id>[CG][A-Z0-9]+)(?:\|[^>]*)?>|(?<!\S)#(?P<name>[^\s<>#|]+)")
+_USER = re.compile(r"<@(?P<id>[UW][A-Z0-9]+)(?:\|[^>]*)?>")
+_QUOTES = "\"'“”„‘’«»"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the bridge shall do."""
+
+    word: str
+    rest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The parts of `link` and `unlink`. `channel` is "#name", "#C0123ABC" or empty; `kind` may be empty."""
+
+    project: str
+    channel: str
+    kind: str
+
+
+def parse(text: str) -> Wanted | RenderedMessage:
+    """Return what `text` asks for, or the answer if that needs nobody else."""
+    word, _, rest = " ".join(text.split()).partition(" ")
+    word = word.lower()
+    word = _OTHER_NAMES.get(word, word)
+    match word:
+        case "" | "help":
+            return help_answer()
+        case "projects" | "status":
+            return Wanted(word, "")
+        case "link" | "unlink":
+            return _link(word, rest)
+        case "admins":
+            return _admins(rest)
+        case _:
+            return _unknown(word)
+
+
+def parse_link(rest: str) -> Link:
+    """Return the parts of what follows `link`; the project is empty if none is named."""
+    words = rest.split()
+    kind = ""
+    if len(words) > 1 and words[-1].lower() in _KINDS:
+        kind = _KINDS[words.pop().lower()]
+    rest = " ".join(words)
+    channels = list(_CHANNEL.finditer(rest))
+    # The last one, so that a project may be called "#1"; a name alone is the project's.
+    channel = channels[-1] if channels and channels[-1].end() == len(rest) else None
+    if channel is None:
+        return Link(_project(rest), "", kind)
+    return Link(_project(rest[: channel.start()]), f"#{channel['id'] or channel['name']}", kind)
+
+
+def _project(text: str) -> str:
+    """A name as typed: Slack's escaping and the quotes around it go."""
+    text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    return text.strip(_QUOTES + " ")
+
+
+def _link(word: str, rest: str) -> Wanted | RenderedMessage:
+    link = parse_link(rest)
+    if not link.project:
+        usage = "PROJECT [#channel] [all|message|post|alert]" if word == "link" else "PROJECT [#channel]"
+        return sentence(
+            f"Which project? Write {COMMAND} {word} {usage}, for example {COMMAND} {word} Acme #support. "
+            f"{COMMAND} projects shows their names."
+        )
+    if word == "unlink":
+        return Wanted(word, " ".join(filter(None, [link.project, link.channel])))
+    return Wanted(word, " ".join(filter(None, [link.project, link.channel, link.kind])))
+
+
+def _admins(rest: str) -> Wanted | RenderedMessage:
+    if not rest:
+        return Wanted("admins", "")
+    act, _, who = rest.partition(" ")
+    user = _USER.fullmatch(who.strip())
+    if act.lower() not in ("add", "remove"):
+        return sentence(
+            f"Write {COMMAND} admins to see the list, or {COMMAND} admins add @user or remove @user."
+        )
+    if user is None:
+        return sentence(
+            f"Whom? Write {COMMAND} admins {act.lower()}, then @, and pick one person from Slack's list."
+        )
+    return Wanted("admins", f"{act.lower()} @{user['id']}")
+
+
+def _unknown(word: str) -> RenderedMessage:
+    near = difflib.get_close_matches(word, WORDS, n=1, cutoff=0.5)
+    shown = word if len(word) <= 30 else word[:29] + "…"
+    guess = f" Did you mean {COMMAND} {near[0]}?" if near else ""
+    return help_answer(f"I do not know “{shown}”.{guess} This is what I understand:")

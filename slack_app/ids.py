@@ -1,0 +1,43 @@
+"""Names by which the app and Slack know each other, and the shapes of Slack's ids."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from bridge.ids import MessageTs, TeamId, UserId
+
+COMMAND = "/jollor"
+METADATA_TYPE = "jollor_bridge"
+"""`event_type` of the metadata on each of our posts (CONTRACT, "In Slack")."""
+
+_USER = re.compile(r"[UW][A-Z0-9]{2,30}")
+_CHANNEL = re.compile(r"[CGD][A-Z0-9]{2,30}")
+
+
+@dataclass(frozen=True, slots=True)
+class Bot:
+    """Who we are in one workspace, as `auth.test` told. `url` is the workspace's address."""
+
+    team: TeamId
+    team_name: str
+    user: UserId
+    bot_id: str | None
+    url: str
+    scopes: frozenset[str]
+
+
+def is_user_id(text: str) -> bool:
+    """`text` has the shape of a Slack user id."""
+    return _USER.fullmatch(text) is not None
+
+
+def is_channel_id(text: str) -> bool:
+    """`text` has the shape of a Slack channel id."""
+    return _CHANNEL.fullmatch(text) is not None
+
+
+def to_ts(moment: datetime) -> MessageTs:
+    """Return `moment` the way Slack writes times: seconds and six digits after the point."""
+    return MessageTs(f"{moment.timestamp():.6f}")

@@ -1,0 +1,16 @@
+"""What people do in Slack besides writing: commands, buttons, menus. Each is stored, then acknowledged."""
+
+from __future__ import annotations
+
+from slack_bolt.async_app import AsyncApp
+
+from bridge.ports import Inbox
+from slack_app.clients import Clients
+from slack_app.listeners.buttons import add_buttons
+from slack_app.listeners.commands import add_commands
+
+
+def add_listeners(app: AsyncApp, *, inbox: Inbox, clients: Clients) -> None:
+    """Add all listeners to `app`."""
+    add_commands(app, inbox=inbox)
+    add_buttons(app, inbox=inbox, clients=clients)
