@@ -38,7 +38,7 @@ from jollor.models import (
 )
 from jollor.redaction import shortened
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 LONGEST_WAIT = timedelta(hours=1)
 """A larger Retry-After is not believed."""
@@ -90,11 +90,11 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
+class Call(Generic[T_co]):
     """A request together with how to read a 2xx answer to it."""
 
     request: Request
-    read: Callable[[Answer], T]
+    read: Callable[[Answer], T_co]
 
 
 # --- reading answers ---------------------------------------------------------------------------------

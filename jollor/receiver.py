@@ -50,7 +50,7 @@ class WebhookReceiver:
             return _unavailable(error)
 
     async def receive(self, request: web.Request) -> web.Response:
-        """Answer a delivery with 200 once it is committed; without the right challenge its body is not read."""
+        """Answer a delivery with 200 once it is committed; without the right challenge nothing is read."""
         try:
             is_linked = await self._is_linked(request)
             if is_linked is None:

@@ -83,7 +83,7 @@ def to_mrkdwn(markup: str) -> str:
         soup = BeautifulSoup(_tamed(clean_text(markup[:MAX_MARKUP])), "html.parser")
     text = _SlackConverter().convert_soup(soup)
     lines = (line.rstrip() for line in text.split("\n"))
-    text = _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip("\n")
+    text = _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
     return text + _CUT_NOTE if is_cut else text
 
 
