@@ -106,11 +106,19 @@ class ProfileExpired(_Event):
 
 
 class SlackEventReceived(_Event):
-    """An Events API envelope as it came; `slack_app.translate` reads it when the job runs."""
+    """An Events API envelope as it came; `slack_app.translate` reads it when the job runs.
+
+    `thread_key` names the thread that it is about, if any: those of one thread are read in order of arrival.
+    """
 
     kind: Literal["slack_event"] = "slack_event"
     body: dict[str, Any]
     received_at: AwareDatetime
+    thread_key: str | None = None
+
+    @property
+    def lane(self) -> str | None:
+        return None if self.thread_key is None else f"slack:{self.thread_key}"
 
 
 class LineTyped(_Event):

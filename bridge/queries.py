@@ -16,7 +16,7 @@ from bridge.model import Link, Project
 from bridge.queue.jobs import JobState
 from bridge.store import pauses
 from bridge.store.engine import Store
-from bridge.store.tables import accounts, alerts, deliveries, intents, jobs, webhooks, workers
+from bridge.store.tables import alerts, deliveries, intents, jobs, projects, webhooks, workers
 
 ALIVE = timedelta(seconds=60)
 
@@ -155,9 +155,7 @@ def _problems(conn: Connection, project: ProjectId, links: Sequence[Link]) -> li
         found.append("its webhook points elsewhere")
     elif webhook["status"] not in (None, "active"):
         found.append(f"its webhook is {webhook['status']}")
-    token = conn.execute(
-        select(accounts.c.problem).where(accounts.c.key.like(f"%{project}%"), accounts.c.problem.is_not(None))
-    ).scalar()
+    token = conn.execute(select(projects.c.problem).where(projects.c.id == project)).scalar()
     if token:
         found.append(token)
     if conn.execute(

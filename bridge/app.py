@@ -1,0 +1,312 @@
+"""The composition root: opens the parts, wires them, and runs the service. Nobody else imports all three.
+
+`open_bridge` gives commands what they need; `serve` runs HTTP, workers and schedules until told to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from slack_app.socket import SocketRunner
+from slack_bolt.async_app import AsyncApp
+
+from bridge import health
+from bridge.connections import Connections, TeamFacts
+from bridge.content import ActionId
+from bridge.deliveries import Deliveries
+from bridge.errors import BridgeError
+from bridge.events import SlackEventReceived
+from bridge.ids import ProjectId
+from bridge.queries import Queries
+from bridge.queue.jobs import Job, Jobs
+from bridge.queue.schedule import Schedule
+from bridge.queue.worker import Handler, Handlers, Worker, worker_id
+from bridge.relay.alerts import Alerts
+from bridge.relay.cards import Cards
+from bridge.relay.commands import Commands
+from bridge.relay.dialogues import Dialogues
+from bridge.relay.inbound import Inbound
+from bridge.relay.outbound import Outbound
+from bridge.relay.posts import Posts
+from bridge.relay.upkeep import Upkeep
+from bridge.sender import Sender
+from bridge.settings import JollorSettings, Settings
+from bridge.store import lock, schema
+from bridge.store.engine import Store, utc_now
+from bridge.store.secrets import KeyRing, check, open_ring
+from bridge.store.tokens import AccountTokens
+from jollor.auth import Account, Auth
+from jollor.client import JollorClient, Servers, open_funnel
+from jollor.errors import JollorError
+from jollor.receiver import WebhookReceiver
+from jollor.social import JollorSocial
+from jollor.tokens import StoredToken
+from slack_app.app import build_app
+from slack_app.chat import SlackChat
+from slack_app.clients import Clients, OneToken
+from slack_app.http import SlackRoute
+from slack_app.reading import read_event
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """The parts of an open bridge."""
+
+    settings: Settings
+    store: Store
+    ring: KeyRing
+    jobs: Jobs
+    clients: Clients
+    chat: SlackChat
+    auth: Auth
+    social: JollorSocial
+    connections: Connections
+    queries: Queries
+
+
+@contextlib.asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[tuple[Store, KeyRing]]:
+    """Open the database and its keys; raises if what is stored cannot be decrypted."""
+    bridge = settings.bridge
+    ring = open_ring([key.get_secret_value() for key in bridge.encryption_keys], bridge.sqlite_path)
+    async with Store(bridge.database_url.get_secret_value()) as store:
+        await check(store, ring)
+        yield store, ring
+
+
+@contextlib.asynccontextmanager
+async def open_bridge(settings: Settings) -> AsyncIterator[Bridge]:
+    """Open everything that commands need, without running anything. The schema must be there."""
+    slack, bridge = settings.slack, settings.bridge
+    async with contextlib.AsyncExitStack() as stack:
+        store, ring = await stack.enter_async_context(open_store(settings))
+        jobs = Jobs(store, scale=bridge.time_scale)
+        clients = await stack.enter_async_context(
+            Clients(OneToken(slack.bot_token.get_secret_value()), api_url=slack.api_url)
+        )
+        chat = SlackChat(clients, now=utc_now)
+        servers = Servers(settings.jollor.app_url, settings.jollor.auth_url)
+        funnel = await stack.enter_async_context(open_funnel(servers))
+        tokens = AccountTokens(store, ring, StoredToken.model_validate_json)
+        auth = await stack.enter_async_context(
+            Auth(funnel.exchange, _account(settings.jollor), tokens, now=utc_now)
+        )
+        social = JollorSocial(JollorClient(funnel, auth, now=utc_now), now=utc_now)
+        connections = Connections(store, jobs, ring, social, chat, public_url=bridge.public_url)
+        queries = Queries(store, dashboard_url=settings.jollor.dashboard_url)
+        yield Bridge(settings, store, ring, jobs, clients, chat, auth, social, connections, queries)
+
+
+def _account(jollor: JollorSettings) -> Account:
+    return Account(
+        client_id=jollor.client_id,
+        client_secret=jollor.client_secret.get_secret_value(),
+        username=jollor.username,
+        password=jollor.password.get_secret_value(),
+    )
+
+
+async def serve(settings: Settings, *, with_worker: bool = True, with_http: bool = True) -> int:
+    """Run until SIGTERM or SIGINT; return the exit code. Makes and migrates an embedded database.
+
+    Raises `BridgeError` with a sentence if the service cannot start.
+    """
+    url = settings.bridge.database_url.get_secret_value()
+    path = settings.bridge.sqlite_path
+    with _alone_with(path):
+        await schema.create_or_migrate(url)
+        async with open_bridge(settings) as bridge:
+            await _run(bridge, with_worker=with_worker, with_http=with_http, alone=path is not None)
+    return 0
+
+
+def _alone_with(path: Path | None) -> contextlib.AbstractContextManager[None]:
+    if path is None:
+        return contextlib.nullcontext()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return lock.held(path)
+
+
+async def _run(bridge: Bridge, *, with_worker: bool, with_http: bool, alone: bool) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopping.set)
+    await _introduce(bridge)
+    slack = bridge.settings.slack
+    app = build_app(
+        inbox=bridge.jobs,
+        clients=bridge.clients,
+        now=utc_now,
+        signing_secret=slack.signing_secret.get_secret_value() if slack.signing_secret else "",
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        worker = sender = None
+        if with_worker:
+            worker, sender = make_workers(bridge, alone=alone)
+        if with_http:
+            await stack.enter_async_context(_listening(bridge, app, worker))
+        if slack.app_token is not None and with_http:
+            await stack.enter_async_context(
+                SocketRunner(app, bridge.clients, app_token=slack.app_token.get_secret_value())
+            )
+        async with asyncio.TaskGroup() as tasks:
+            if worker is not None and sender is not None:
+                tasks.create_task(worker.run(), name="worker")
+                tasks.create_task(sender.run(), name="sender")
+                await stack.enter_async_context(
+                    Schedule(bridge.jobs, scale=bridge.settings.bridge.time_scale)
+                )
+            await stopping.wait()
+            log.info("service.stopping")
+            if worker is not None and sender is not None:
+                worker.stop()
+                sender.stop()
+
+
+async def _introduce(bridge: Bridge) -> None:
+    """Ask Slack who we are; a start without Slack goes on with what was stored."""
+    try:
+        bot = await bridge.clients.bot()
+    except BridgeError as error:
+        log.warning("slack.not_introduced", extra={"reason": error.user_message})
+        return
+    facts = TeamFacts(bot.team, bot.team_name, bot.bot_id or "", bot.user)
+    await bridge.connections.remember_team(facts)
+
+
+@contextlib.asynccontextmanager
+async def _listening(bridge: Bridge, app: AsyncApp, worker: Worker | None) -> AsyncIterator[None]:
+    """Serve HTTP within; addresses are not logged, since a webhook's holds its secret."""
+    settings = bridge.settings
+    web_app = web.Application(client_max_size=2 * 2**20)
+    web_app.add_routes(WebhookReceiver(bridge.connections, now=utc_now).routes())
+    web_app.add_routes(health.routes(bridge.store, worker=worker))
+    if settings.slack.app_token is None and settings.slack.signing_secret is not None:
+        secret = settings.slack.signing_secret.get_secret_value()
+        SlackRoute(app, signing_secret=secret, now=utc_now).add_to(web_app)
+    runner = web.AppRunner(web_app, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.bridge.host, settings.bridge.port)
+        await site.start()
+        log.info("http.listening", extra={"host": settings.bridge.host, "port": _port(runner)})
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def _port(runner: web.AppRunner) -> int:
+    return int(runner.addresses[0][1]) if runner.addresses else 0
+
+
+def make_workers(bridge: Bridge, *, alone: bool) -> tuple[Worker, Sender]:
+    """Return what does the work of this process: the jobs' worker and the deliveries' sender."""
+    scale = bridge.settings.bridge.time_scale
+    cards = Cards(dashboard_url=bridge.settings.jollor.dashboard_url, scale=scale)
+    name = worker_id()
+    sender = Sender(
+        bridge.store,
+        Deliveries(bridge.store, scale=scale),
+        bridge.chat,
+        worker=name,
+        root_card=cards.root_again,
+        scale=scale,
+        alone=alone,
+    )
+
+    def waking(handler: Handler) -> Handler:
+        """What a job has put is looked at now, not at the next poll."""
+
+        async def handle(event: Any, job: Job) -> None:
+            await handler(event, job)
+            sender.woken.set()
+            bridge.jobs.woken.set()
+
+        return handle
+
+    handlers = _handlers(bridge, cards, scale)
+    handlers = replace(handlers, by_kind={kind: waking(one) for kind, one in handlers.by_kind.items()})
+    return Worker(bridge.store, bridge.jobs, handlers, id_=name, scale=scale, alone=alone), sender
+
+
+def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
+    inbound = Inbound(bridge.store, bridge.social, cards, scale=scale)
+    posts = Posts(bridge.store, bridge.social, cards)
+    dialogues = Dialogues(bridge.store, inbound, cards)
+    alerts = Alerts(bridge.store, cards, scale=scale)
+    outbound = Outbound(
+        bridge.store,
+        bridge.chat,
+        bridge.social,
+        cards,
+        undo_window=timedelta(seconds=bridge.settings.bridge.undo_window_s),
+        scale=scale,
+    )
+    upkeep = Upkeep(bridge.store, lambda projects: _keep_fresh(bridge.auth, projects))
+    commands = Commands(
+        bridge.chat,
+        bridge.social,
+        bridge.connections,
+        bridge.queries,
+        presses={ActionId.MARK_RECONNECTED: alerts.mark_reconnected},
+    )
+    by_kind: dict[str, Handler] = {
+        "conversation_changed": inbound.conversation_changed,
+        "message_hinted": inbound.message_hinted,
+        "post_changed": posts.post_changed,
+        "dialogue_changed": dialogues.dialogue_changed,
+        "profile_expired": alerts.profile_expired,
+        "line_typed": outbound.line_typed,
+        "line_edited": outbound.line_edited,
+        "line_deleted": outbound.line_deleted,
+        "channel_state": upkeep.channel_state,
+        "app_removed": upkeep.app_removed,
+        "command_given": commands.command_given,
+        "button_pressed": commands.button_pressed,
+        "send_reply": outbound.send_reply,
+        "mark_waiting": outbound.mark_waiting,
+        "renew_tokens": upkeep.renew_tokens,
+        "remind_of_alerts": alerts.remind,
+        "clean_up": upkeep.clean_up,
+    }
+
+    async def slack_event(event: SlackEventReceived, job: Job) -> None:
+        """Read a stored Slack event and do what the happening in it calls for."""
+        happening = await read_event(bridge.chat, event)
+        if happening is not None:
+            await by_kind[happening.kind](happening, job)
+
+    return Handlers(
+        by_kind={**by_kind, "slack_event": slack_event},
+        coalesced=frozenset({"conversation_changed"}),
+        farewells={
+            "conversation_changed": inbound.could_not_read,
+            "message_hinted": inbound.could_not_read,
+            "post_changed": posts.post_not_read,
+            "send_reply": outbound.could_not_send,
+        },
+    )
+
+
+async def _keep_fresh(auth: Auth, projects: Sequence[ProjectId]) -> Mapping[ProjectId, str]:
+    failed: dict[ProjectId, str] = {}
+    for project in projects:
+        for error in await auth.keep_fresh([project]):
+            failed[project] = _sentence(error)
+    return failed
+
+
+def _sentence(error: JollorError) -> str:
+    return f"Jollor's sign-in failed: {error}"
