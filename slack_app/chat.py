@@ -55,7 +55,7 @@ class SlackChat:
 
         Raises `RootGone` where Slack refuses the thread; where it posts outside of it, the answer says so.
         """
-        rendered = self._render(outgoing)
+        rendered = await self._render(outgoing)
         try:
             return await self._post(outgoing, rendered)
         except TargetDown as error:
@@ -67,11 +67,11 @@ class SlackChat:
             raise RootGone(error.code) from error
         # Refused, so nothing was posted: the second call is not a repetition.
         self._nameless.put(outgoing.team, True)
-        return await self._post(outgoing, self._render(outgoing))
+        return await self._post(outgoing, await self._render(outgoing))
 
     async def update(self, team: TeamId, channel: ChannelId, ts: MessageTs, outgoing: Outgoing) -> None:
         """Redraw our own message in place; it keeps its metadata and its name."""
-        rendered = self._render(outgoing)
+        rendered = await self._render(outgoing)
         await self._clients.call(
             lambda client: client.chat_update(
                 channel=channel, ts=ts, text=rendered.text, blocks=list(rendered.blocks), parse="none"
@@ -204,13 +204,20 @@ class SlackChat:
 
     # --- how posts go out ----------------------------------------------------------------------------
 
-    def _render(self, outgoing: Outgoing) -> RenderedMessage:
+    async def _render(self, outgoing: Outgoing) -> RenderedMessage:
         return render(
             outgoing.content,
             now=self._now(),
             is_possible_repeat=outgoing.possible_repeat,
-            has_own_name=self._nameless.get(outgoing.team) is None,
+            has_own_name=await self._may_name_authors(outgoing.team),
         )
+
+    async def _may_name_authors(self, team: TeamId) -> bool:
+        """Without the scope Slack refuses a post under another name, or drops the name without a word."""
+        if self._nameless.get(team) is not None:
+            return False
+        scopes = await self._clients.scopes(team)
+        return not scopes or _CUSTOM_NAMES in scopes
 
     async def _post(self, outgoing: Outgoing, rendered: RenderedMessage) -> Posted:
         answer = await self._clients.call(

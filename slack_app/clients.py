@@ -67,6 +67,7 @@ class Clients:
         )
         self._session: aiohttp.ClientSession | None = None
         self._bots: dict[TeamId | None, Bot] = {}
+        self._scopes: dict[TeamId | None, frozenset[str]] = {}
 
     async def __aenter__(self) -> Self:
         # With a session of our own the client's `timeout` does not count, the session's does (tried).
@@ -109,13 +110,15 @@ class Clients:
         client = self.blank()
         client.token = await self.token(team)
         try:
-            return await call(client)
+            answer = await call(client)
         except CALL_FAILURES as error:
             if isinstance(error, SlackApiError) and refusal_of(error).code in benign:
                 return None
             raise to_bridge_error(
                 error, team=team or TeamId("?"), channel=channel, is_repeatable=is_repeatable
             ) from error
+        self._note_scopes(team, answer)
+        return answer
 
     async def bot(self, team: TeamId | None = None) -> Bot:
         """Return who we are in `team` (None: in the only workspace), asked once."""
@@ -130,10 +133,16 @@ class Clients:
             user=UserId(str(answer.get("user_id"))),
             bot_id=answer.get("bot_id"),
             url=str(answer.get("url") or ""),
-            scopes=_scopes(answer.headers.get("x-oauth-scopes", "")),
         )
         self._bots[team] = self._bots[bot.team] = bot
+        self._note_scopes(bot.team, answer)
         return bot
+
+    async def scopes(self, team: TeamId | None = None) -> frozenset[str]:
+        """Return the scopes that were granted, as Slack said with its last answer; empty if it never says."""
+        if team not in self._scopes:
+            await self.bot(team)
+        return self._scopes.get(team, frozenset())
 
     def known_bot(self, team: TeamId | None) -> Bot | None:
         """Return who we are in `team` if that was asked before."""
@@ -143,6 +152,8 @@ class Clients:
         """Ask again next time: the app was installed anew or removed."""
         self._bots = {key: bot for key, bot in self._bots.items() if bot.team != team}
 
-
-def _scopes(header: str) -> frozenset[str]:
-    return frozenset(scope.strip() for scope in header.split(",") if scope.strip())
+    def _note_scopes(self, team: TeamId | None, answer: AsyncSlackResponse) -> None:
+        """Each answer names the granted scopes; they change when the app is installed anew."""
+        header = answer.headers.get("x-oauth-scopes", "")
+        if header:
+            self._scopes[team] = frozenset(scope.strip() for scope in header.split(",") if scope.strip())

@@ -25,7 +25,6 @@ class Bot:
     user: UserId
     bot_id: str | None
     url: str
-    scopes: frozenset[str]
 
 
 def is_user_id(text: str) -> bool:

@@ -58,6 +58,7 @@ class _Reading:
     async def find(self) -> Posted | None:
         cursor: str | None = None
         shortest = _PER_PAGE
+        bot = await self._clients.bot(self._outgoing.team)
         for _ in range(_MAX_PAGES):
             try:
                 page = await self._page(cursor)
@@ -75,6 +76,8 @@ class _Reading:
             for message in messages:
                 if _names_delivery(message, self._outgoing.id):
                     return _posted(message)
+            if any(message.get("bot_id") == bot.bot_id and "metadata" not in message for message in messages):
+                raise CannotTell("metadata_unreadable")  # each of our posts has some
             shortest = min(shortest, len(messages))
             cursor = _next_cursor(page)
             if cursor is None:

@@ -1,0 +1,175 @@
+"""One stage for the fake and the real `Chat`: the same things can be done and seen on both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Protocol
+
+from bridge.content import Line, Notice, Origin
+from bridge.errors import UnconfirmedError
+from bridge.ids import ChannelId, DeliveryId, MessageTs, TeamId, UserId
+from bridge.model import Channel, Person
+from bridge.ports import Chat, Outgoing
+from sandbox.faults import FaultKind
+from sandbox.slack import Limits, SimulatedSlack
+from sandbox.wire import End
+from slack_app.chat import SlackChat
+from slack_app.clients import Clients, OneToken
+from tests.fakes.chat import FakeChat, When
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Stage(Protocol):
+    """A workspace with the channel `support`, in which the bot and one person, an admin, are."""
+
+    chat: Chat
+    team: TeamId
+    support: ChannelId
+    anna: UserId
+
+    def add_channel(self, name: str, *, is_private: bool = False, is_member: bool = True) -> ChannelId: ...
+    def archive(self, channel: ChannelId) -> None: ...
+    def kick(self, channel: ChannelId) -> None: ...
+    def add_guest(self, name: str) -> UserId: ...
+    def add_outsider(self, name: str) -> UserId: ...
+    def line(self) -> MessageTs: ...
+    def remove(self, ts: MessageTs) -> None: ...
+    def marks(self, ts: MessageTs) -> set[str]: ...
+    def posted(self, channel: ChannelId | None = None) -> list[tuple[MessageTs, MessageTs | None]]: ...
+    def lose_next_answer(self) -> None: ...
+
+
+class FakeStage:
+    def __init__(self) -> None:
+        self.fake = FakeChat()
+        self.chat: Chat = self.fake
+        self.team = TeamId("T1")
+        self.support = self.add_channel("support")
+        self.anna = self.fake.add_person(Person(UserId("U1"), "Anna", is_admin=True)).id
+
+    def add_channel(self, name: str, *, is_private: bool = False, is_member: bool = True) -> ChannelId:
+        channel = Channel(ChannelId(f"C{name.upper()}"), name, is_member=is_member, is_private=is_private)
+        return self.fake.add_channel(channel).id
+
+    def archive(self, channel: ChannelId) -> None:
+        self.fake.change_channel(channel, is_archived=True)
+
+    def kick(self, channel: ChannelId) -> None:
+        self.fake.change_channel(channel, is_member=False)
+
+    def add_guest(self, name: str) -> UserId:
+        return self.fake.add_person(Person(UserId(f"U{name.upper()}"), name, is_guest=True)).id
+
+    def add_outsider(self, name: str) -> UserId:
+        return self.fake.add_person(Person(UserId(f"U{name.upper()}"), name, is_outsider=True)).id
+
+    def line(self) -> MessageTs:
+        return self.fake.add_line(self.support)
+
+    def remove(self, ts: MessageTs) -> None:
+        self.fake.remove(self.support, ts)
+
+    def marks(self, ts: MessageTs) -> set[str]:
+        return {mark.value for mark in self.fake.marks_of(self.support, ts)}
+
+    def posted(self, channel: ChannelId | None = None) -> list[tuple[MessageTs, MessageTs | None]]:
+        wanted = channel or self.support
+        return [(post.ts, post.thread_ts) for post in self.fake.posts if post.outgoing.channel == wanted]
+
+    def lose_next_answer(self) -> None:
+        self.fake.fail_next(UnconfirmedError("slack_connection_lost"), method="post", when=When.AFTER)
+
+
+class SlackStage:
+    def __init__(self, slack: SimulatedSlack, clients: Clients) -> None:
+        self.slack = slack
+        self.clients = clients
+        self.chat: Chat = SlackChat(clients, now=now)
+        self.team = TeamId(slack.team.id)
+        self.anna = UserId(slack.add_user("Anna", is_admin=True).id)
+        self.support = self.add_channel("support")
+
+    def add_channel(self, name: str, *, is_private: bool = False, is_member: bool = True) -> ChannelId:
+        added = self.slack.add_channel(name, members=[self.anna], is_private=is_private, with_bot=is_member)
+        return ChannelId(added.id)
+
+    def archive(self, channel: ChannelId) -> None:
+        self.slack.archive(channel)
+
+    def kick(self, channel: ChannelId) -> None:
+        self.slack.kick_bot(channel)
+
+    def add_guest(self, name: str) -> UserId:
+        return UserId(self.slack.add_user(name, is_restricted=True).id)
+
+    def add_outsider(self, name: str) -> UserId:
+        return UserId(self.slack.add_user(name, home_team_id="T0ELSEWHERE").id)
+
+    def line(self) -> MessageTs:
+        return MessageTs(self.slack.say(self.anna, self.support, "hello"))
+
+    def remove(self, ts: MessageTs) -> None:
+        self.slack.delete(self.support, ts)
+
+    def marks(self, ts: MessageTs) -> set[str]:
+        return set(self.slack.marks(self.support, ts))
+
+    def posted(self, channel: ChannelId | None = None) -> list[tuple[MessageTs, MessageTs | None]]:
+        messages = self.slack.messages(channel or self.support)
+        return [
+            (MessageTs(m.ts), MessageTs(m.thread_ts) if m.is_reply and m.thread_ts else None)
+            for m in messages
+            if m.bot_id is not None and m.subtype != "tombstone"
+        ]
+
+    def lose_next_answer(self) -> None:
+        self.slack.faults.add(End.SLACK, FaultKind.CUT_AFTER, "chat.postMessage", times=1)
+
+
+@asynccontextmanager
+async def slack_stage() -> AsyncIterator[SlackStage]:
+    """The real adapter against the simulated Slack, over HTTP, without Slack's limits on rates."""
+    slack = await SimulatedSlack.start(limits=Limits(enabled=False))
+    try:
+        async with Clients(OneToken(slack.bot_token), api_url=slack.api_url, timeout_s=5) as clients:
+            yield SlackStage(slack, clients)
+    finally:
+        await slack.stop()
+
+
+def a_line(text: str = "Is my parcel on its way?", **more: object) -> Line:
+    """A message of a customer's, sent just now."""
+    fields = {
+        "author": "Maria",
+        "provider": "instagram",
+        "origin": Origin.CUSTOMER,
+        "text": text,
+        "sent_at": now(),
+    }
+    return Line.model_validate(fields | more)
+
+
+def outgoing(
+    stage: Stage,
+    text: str = "Hello",
+    *,
+    id: str = "d1",
+    thread_ts: MessageTs | None = None,
+    channel: ChannelId | None = None,
+    also_to_channel: bool = False,
+) -> Outgoing:
+    """A delivery into the stage's channel."""
+    return Outgoing(
+        id=DeliveryId(id),
+        kind="notice",
+        team=stage.team,
+        channel=channel or stage.support,
+        thread_ts=thread_ts,
+        content=Notice(text=text),
+        also_to_channel=also_to_channel,
+    )
