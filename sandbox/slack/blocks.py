@@ -37,7 +37,7 @@ def check(
     checker = _Checker(new_id=new_id)
     if not isinstance(blocks, list):
         return Checked([], [f"[ERROR] must provide an array [json-pointer:{pointer}]"], 0)
-    kept: list[Json] = copy.deepcopy(blocks)
+    kept: list[Json] = [copy.deepcopy(block) for block in blocks]
     if len(kept) > limit:
         checker.problem(f"no more than {limit} items allowed", pointer)
     for index, block in enumerate(kept):
@@ -59,7 +59,7 @@ class _Checker:
         if not isinstance(block, dict):
             self.problem("must be an object", at)
             return
-        check = _BLOCKS.get(block.get("type", ""))
+        check = _BLOCKS.get(str(block.get("type")))
         if check is None:
             self.problem(f"unsupported type: {block.get('type')}", f"{at}/type")
             return
@@ -131,7 +131,7 @@ class _Checker:
 
     def element(self, element: Any, at: str, kinds: frozenset[str]) -> None:
         """Check an interactive element or an image inside a block."""
-        if not isinstance(element, dict) or element.get("type") not in kinds:
+        if not isinstance(element, dict) or str(element.get("type")) not in kinds:
             found = element.get("type") if isinstance(element, dict) else element
             self.problem(f"unsupported type: {found}", f"{at}/type")
             return
@@ -180,7 +180,7 @@ def _actions(c: _Checker, block: Json, at: str) -> None:
     ids: set[object] = set()
     for index, element in enumerate(c.items(block, "elements", at, 25)):
         c.element(element, f"{at}/elements/{index}", _IN_ACTIONS)
-        action_id = element.get("action_id") if isinstance(element, dict) else None
+        action_id = str(element.get("action_id")) if isinstance(element, dict) else None
         if action_id is not None and action_id in ids:
             c.problem(f"`action_id` {action_id} already exists", f"{at}/elements/{index}/action_id")
         ids.add(action_id)
@@ -218,7 +218,7 @@ def _rich_text(c: _Checker, block: Json, at: str) -> None:
 
 
 def _rich_part(c: _Checker, element: Any, at: str) -> None:
-    kind = element.get("type") if isinstance(element, dict) else None
+    kind = str(element.get("type")) if isinstance(element, dict) else None
     if kind not in _RICH_PARTS:
         c.problem(f"unsupported type: {kind}", f"{at}/type")
         return
@@ -239,7 +239,7 @@ def _rich_leaf(c: _Checker, leaf: Any, at: str) -> None:
     c.string(leaf, required, at, 30_000)
     c.characters += len(str(leaf.get("text", leaf.get("url", ""))))
     style = leaf.get("style", {})
-    if not isinstance(style, dict) or style.keys() - _STYLES:
+    if not isinstance(style, dict) or set(style) - _STYLES:
         c.problem("invalid style", f"{at}/style")
 
 
@@ -319,7 +319,9 @@ def _button(c: _Checker, button: Json, at: str) -> None:
 
 def _confirm(c: _Checker, element: Json, at: str) -> None:
     confirm = element.get("confirm")
-    if confirm is not None:
+    if confirm is not None and not isinstance(confirm, dict):
+        c.problem("must be an object", f"{at}/confirm")
+    elif confirm is not None:
         c.text(confirm, "title", f"{at}/confirm", 100, plain_only=True)
         c.text(confirm, "text", f"{at}/confirm", 300)
         c.text(confirm, "confirm", f"{at}/confirm", 30, plain_only=True)
@@ -331,9 +333,14 @@ def _options(limit: int) -> Callable[[_Checker, Json, str], None]:
         c.text(menu, "placeholder", at, 150, plain_only=True, required=False)
         groups = c.items(menu, "option_groups", at, 100, required=False)
         options = c.items(menu, "options", at, limit, required=not groups)
-        for index, option in enumerate([*options, *(o for g in groups for o in g.get("options", []))]):
-            c.text(option, "text", f"{at}/options/{index}", 75)
-            c.string(option, "value", f"{at}/options/{index}", 150)
+        inside = [o for g in groups if isinstance(g, dict) for o in c.items(g, "options", at, limit)]
+        for index, option in enumerate([*options, *inside]):
+            here = f"{at}/options/{index}"
+            if not isinstance(option, dict):
+                c.problem("must be an object", here)
+                continue
+            c.text(option, "text", here, 75)
+            c.string(option, "value", here, 150)
         _confirm(c, menu, at)
 
     return check_options

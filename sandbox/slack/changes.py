@@ -115,6 +115,10 @@ class Changes:
         )
         self._tell_membership(team, channel, user, "member_left_channel", None)
         channel.members.pop(user, None)
+        if user == team.bot.id:
+            ts = channel.next_ts(self.state.now_us())
+            told: Json = {"type": f"{_stem(channel)}_left", "channel": channel.id, "event_ts": ts}
+            self.events.tell(team, told["type"], told)
 
     def archive(self, team: Team, channel: Channel, by: str, *, archived: bool) -> None:
         verb = "archive" if archived else "unarchive"

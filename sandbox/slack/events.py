@@ -26,10 +26,12 @@ SCOPES_OF_EVENTS = {
     "member_left_channel": "channels:read",
     "channel_archive": "channels:read",
     "channel_unarchive": "channels:read",
+    "channel_left": "channels:read",
     "channel_rename": "channels:read",
     "channel_deleted": "channels:read",
     "group_archive": "groups:read",
     "group_unarchive": "groups:read",
+    "group_left": "groups:read",
     "group_rename": "groups:read",
     "group_deleted": "groups:read",
 }

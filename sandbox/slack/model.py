@@ -53,6 +53,8 @@ class User:
     deleted: bool = False
     is_stranger: bool = False
     updated: int = 0
+    bot_id: str | None = None
+    """Another app's bot has one; its lines carry it."""
 
     @property
     def shown_name(self) -> str:
@@ -127,6 +129,12 @@ class Message:
     is_broadcast: bool = False
     edited: Json | None = None
     inviter: str | None = None
+    user_team: str | None = None
+    """The author's home, if that is another organisation (Slack Connect)."""
+    is_auto_parsed: bool = False
+    """Posted with `link_names` or `parse: full`: Slack looks for names in the text."""
+    is_plain: bool = False
+    """Posted with `parse: none`: Slack makes no links of bare addresses in the text."""
     reactions: dict[str, list[str]] = field(default_factory=dict)
     is_tombstone: bool = False
 
@@ -167,6 +175,8 @@ class Message:
             value = getattr(self, name)
             if value:
                 shown[name] = value
+        if self.user_team is not None:
+            shown |= {"user_team": self.user_team, "source_team": self.user_team}
         if self.files:
             shown |= {"upload": False, "display_as_bot": False}
         if self.reactions:

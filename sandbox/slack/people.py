@@ -57,14 +57,17 @@ class People:
         team, place = self._writable(user, channel)
         self._root(place, thread_ts)
         seen = typed(text, block_id=self.state.ids.hex(5))
+        writer = self.state.user(user)
         message = Message(
             place.next_ts(self.state.now_us()),
             place.id,
             text=seen.text if raw_text is None else raw_text,
             user=user,
-            team=self.state.user(user).team_id,
+            team=writer.team_id,
+            user_team=writer.team_id if writer.is_stranger else None,
+            bot_id=writer.bot_id,
             blocks=seen.blocks if raw_blocks is None else raw_blocks,
-            client_msg_id=client_msg_id or self.state.ids.uuid(),
+            client_msg_id=None if writer.is_bot else client_msg_id or self.state.ids.uuid(),
             thread_ts=thread_ts,
             files=[self._file(user, upload) for upload in files],
         )
@@ -187,10 +190,8 @@ class People:
 
     def _file(self, user: str, upload: Upload) -> Json:
         file_id = self.state.ids.new("F")
-        if upload.is_connect:
-            return {"id": file_id, "mode": "file_access", "file_access": "check_file_info"}
         address = f"https://files.slack.com/files-pri/{file_id}/{upload.name}"
-        return {
+        described: Json = {
             "id": file_id,
             "created": self.state.now_s(),
             "name": upload.name,
@@ -205,3 +206,7 @@ class People:
             "url_private": address,
             "url_private_download": address,
         }
+        self.state.files[file_id] = described
+        if upload.is_connect:
+            return {"id": file_id, "mode": "file_access", "file_access": "check_file_info"}
+        return described

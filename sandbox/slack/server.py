@@ -18,6 +18,7 @@ from sandbox.slack.interactivity import Interactivity, Reply
 from sandbox.slack.model import Channel, Ids, Json, Message, Team, User
 from sandbox.slack.pacing import Limits, Pacing
 from sandbox.slack.people import People, Upload
+from sandbox.slack.reading import links, pings
 from sandbox.slack.sockets import Sockets
 from sandbox.slack.state import ALL_EVENTS, ALL_SCOPES, App, Ephemeral, State, Switches
 from sandbox.slack.webapi import WebApi, describe
@@ -180,6 +181,7 @@ class SimulatedSlack:
             deleted=deleted,
             is_stranger=home_team_id is not None and home_team_id != team.id,
             updated=self.state.now_s(),
+            bot_id=self.state.ids.new("B") if is_bot else None,
         )
         team.users[user.id] = user
         return user
@@ -342,13 +344,26 @@ class SimulatedSlack:
         assert len(found) <= 1, f"the bot's reactions on {ts} are {found}"
         return found[0] if found else None
 
+    def pings(self, channel: str, ts: str) -> set[str]:
+        """Whom a message notifies: ids of people and groups, `here`, `channel`, `everyone`."""
+        return pings(self.state.message(channel, ts))
+
+    def links(self, channel: str, ts: str) -> set[str]:
+        """Addresses that a message makes clickable, buttons aside."""
+        return links(self.state.message(channel, ts))
+
+    def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
+        """Call `watcher` after every change of anything; returns what ends that."""
+        self.state.watchers.append(watcher)
+        return lambda: self.state.watchers.remove(watcher)
+
     async def until(self, condition: Callable[[], T], *, timeout_s: float = 10.0) -> T:
         """Wait until `condition` holds and return what it returned; looks again whenever something changed.
 
         TimeoutError after `timeout_s` real seconds.
         """
         changed = asyncio.Event()
-        self.state.watchers.append(changed.set)
+        unwatch = self.watch(changed.set)
         try:
             async with asyncio.timeout(timeout_s):
                 while not (held := condition()):
@@ -356,7 +371,7 @@ class SimulatedSlack:
                     await changed.wait()
                 return held
         finally:
-            self.state.watchers.remove(changed.set)
+            unwatch()
 
     def ephemerals(self, user: str) -> list[Ephemeral]:
         """What only this person saw, oldest first."""

@@ -39,10 +39,12 @@ ALL_EVENTS = frozenset(
         "app_uninstalled",
         "channel_archive",
         "channel_deleted",
+        "channel_left",
         "channel_rename",
         "channel_unarchive",
         "group_archive",
         "group_deleted",
+        "group_left",
         "group_rename",
         "group_unarchive",
         "member_joined_channel",
@@ -146,6 +148,8 @@ class State:
     ephemerals: list[Ephemeral] = field(default_factory=list)
     message_values: dict[tuple[str, str], dict[str, dict[str, Json]]] = field(default_factory=dict)
     """(channel, ts) -> what people chose in the message's menus, by block and action."""
+    files: dict[str, Json] = field(default_factory=dict)
+    """What `files.info` tells, also of files that an event only hints at."""
     hidden_until: dict[tuple[str, str], float] = field(default_factory=dict)
     """(channel, ts) -> moment (monotonic) from which the message appears in lists."""
 

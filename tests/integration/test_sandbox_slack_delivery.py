@@ -345,6 +345,7 @@ async def test_what_happens_to_channels_people_and_the_install_is_told(
         "channel_unarchive",
         "user_change",
         "member_left_channel",
+        "channel_left",
         "channel_deleted",
         "tokens_revoked",
         "app_uninstalled",
@@ -364,6 +365,68 @@ async def test_a_mention_of_the_bot_and_a_reaction_are_events_of_their_own(
         "eyes",
         anna.id,
     )
+
+
+async def test_other_bots_and_strangers_are_recognisable(
+    slack: SimulatedSlack, ear: Ear, anna: User, support: Channel
+) -> None:
+    robot = slack.add_user("Robot", is_bot=True)
+    stranger = slack.add_user("Sam", home_team_id="T0OTHER")
+    for user in (robot, stranger):
+        slack.state.channel(support.id).members[user.id] = None
+        slack.say(user.id, support.id, user.name)
+    await slack.courier.idle()
+    by_text = {event["text"]: event for event in ear.events()}
+    assert by_text["robot"]["bot_id"] == robot.bot_id
+    assert robot.bot_id not in (None, slack.team.install.bot_id)
+    assert "client_msg_id" not in by_text["robot"]
+    assert (by_text["sam"]["team"], by_text["sam"]["user_team"]) == ("T0OTHER", "T0OTHER")
+
+
+async def test_people_can_only_do_what_slack_lets_them(
+    slack: SimulatedSlack, anna: User, support: Channel
+) -> None:
+    olga = slack.add_user("Olga")
+    with pytest.raises(NotPossible, match="is not in support"):
+        slack.say(olga.id, support.id, "hi")
+    with pytest.raises(NotPossible, match="no message that a thread"):
+        slack.say(anna.id, support.id, "hi", thread_ts="1.000001")
+    ts = slack.say(anna.id, support.id, "hi")
+    with pytest.raises(NotPossible, match="only the author"):
+        slack.people.edit(support.id, ts, "no", by=olga.id)
+    with pytest.raises(NotPossible, match="or an admin"):
+        slack.people.delete(support.id, ts, by=olga.id)
+    slack.react(anna.id, support.id, ts, "eyes")
+    with pytest.raises(NotPossible, match="already reacted"):
+        slack.react(anna.id, support.id, ts, "eyes")
+    slack.archive(support.id)
+    with pytest.raises(NotPossible, match="archived"):
+        slack.say(anna.id, support.id, "hi")
+
+
+async def test_a_file_of_which_an_event_only_hints_can_be_asked_for(
+    slack: SimulatedSlack, ear: Ear, client: AsyncWebClient, anna: User, support: Channel
+) -> None:
+    slack.say(anna.id, support.id, "", files=[Upload("cat.png", is_connect=True)])
+    await slack.courier.idle()
+    (event,) = ear.events()
+    assert event["text"] == ""
+    described = await client.files_info(file=event["files"][0]["id"])
+    assert described["file"]["name"] == "cat.png"
+    with pytest.raises(SlackApiError):
+        await client.files_info(file="F0NOTHING")
+
+
+async def test_what_a_post_would_notify_and_link_can_be_asked(
+    slack: SimulatedSlack, client: AsyncWebClient, support: Channel
+) -> None:
+    hostile = "<!channel> @here https://evil.example"
+    bad = (await client.chat_postMessage(channel=support.id, text=hostile, link_names=True))["ts"]
+    harmless = hostile.replace("<", "&lt;").replace(">", "&gt;")
+    good = (await client.chat_postMessage(channel=support.id, text=harmless, parse="none"))["ts"]
+    assert slack.pings(support.id, bad) == {"channel", "here"}
+    assert slack.links(support.id, bad) == {"https://evil.example"}
+    assert slack.pings(support.id, good) == slack.links(support.id, good) == set()
 
 
 async def test_the_same_line_can_come_as_the_same_event_or_as_several(

@@ -39,6 +39,7 @@ METHODS: Final[dict[str, Method]] = {
     "conversations.members": Method(conversations.members, 4, _READ),
     "conversations.open": Method(conversations.open_direct, 3, ("im:write", "mpim:write")),
     "conversations.replies": Method(conversations.replies, 3, _HISTORY),
+    "files.info": Method(people.files_info, 4, ("files:read",)),
     "reactions.add": Method(reactions.add, 3, ("reactions:write",)),
     "reactions.get": Method(reactions.get, 3, ("reactions:read",)),
     "reactions.remove": Method(reactions.remove, 2, ("reactions:write",)),

@@ -22,6 +22,8 @@ def post_message(call: ApiCall) -> Json:
     channel = _writable(call)
     content = read_content(call, max_text=MAX_TEXT)
     message = Message(channel.next_ts(call.state.now_us()), channel.id, **content)
+    message.is_auto_parsed = call.args.flag("link_names") or call.args.text("parse") == "full"
+    message.is_plain = call.args.text("parse") == "none"
     _sign(call, message)
     _put_into_thread(call, channel, message)
     call.state.hide(message, call.hidden_s)
@@ -106,6 +108,8 @@ def read_content(call: ApiCall, *, max_text: int, is_update: bool = False) -> di
             raise ApiError("msg_too_long")
         text, blocks = markdown, [{"type": "markdown", "block_id": call.state.ids.hex(4), "text": markdown}]
     attachments = call.args.json("attachments", "invalid_attachments") or []
+    if not isinstance(attachments, list):
+        raise ApiError("invalid_attachments")
     if len(attachments) > MAX_ATTACHMENTS:
         raise ApiError("too_many_attachments")
     if not text.strip() and not blocks and not attachments:

@@ -1,4 +1,4 @@
-"""Who am I, who are they: `auth.test`, `users.*`, `bots.info`, `team.info`."""
+"""Who am I, who are they, what is this: `auth.test`, `users.*`, `bots.info`, `team.info`, `files.info`."""
 
 from __future__ import annotations
 
@@ -43,3 +43,10 @@ def team_info(call: ApiCall) -> Json:
     return {
         "team": {"id": call.team.id, "name": call.team.name, "domain": call.team.domain, "email_domain": ""}
     }
+
+
+def files_info(call: ApiCall) -> Json:
+    file = call.state.files.get(call.args.need("file", "file_not_found"))
+    if file is None:
+        raise ApiError("file_not_found")
+    return {"file": file}

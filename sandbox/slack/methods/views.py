@@ -67,7 +67,7 @@ def _frame_problems(view: Json) -> list[str]:
     problems: list[str] = []
     limits = {"private_metadata": 3000, "callback_id": 255, "external_id": 255}
     for name, limit in limits.items():
-        if len(view.get(name) or "") > limit:
+        if len(str(view.get(name) or "")) > limit:
             problems.append(f"[ERROR] must be less than {limit + 1} characters [json-pointer:/view/{name}]")
     for name in ("title", "submit", "close"):
         text = view.get(name)
@@ -76,9 +76,12 @@ def _frame_problems(view: Json) -> list[str]:
             continue
         if not isinstance(text, dict) or text.get("type") != "plain_text":
             problems.append(f"[ERROR] missing required field: {name} [json-pointer:/view]")
-        elif not 0 < len(text.get("text", "")) <= 24:
+        elif not 0 < len(str(text.get("text", ""))) <= 24:
             problems.append(f"[ERROR] must be less than 25 characters [json-pointer:/view/{name}/text]")
-    has_input = any(isinstance(b, dict) and b.get("type") == "input" for b in view.get("blocks") or [])
+    blocks = view.get("blocks")
+    has_input = isinstance(blocks, list) and any(
+        isinstance(block, dict) and block.get("type") == "input" for block in blocks
+    )
     if view["type"] == "modal" and has_input and view.get("submit") is None:
         problems.append("[ERROR] missing required field: submit [json-pointer:/view]")
     return problems
