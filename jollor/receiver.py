@@ -62,11 +62,16 @@ class WebhookReceiver:
         return _confirmed(request)
 
     async def _is_linked(self, request: web.Request) -> bool | None:
-        """Return whether the project is still linked, None if the challenge is not its secret."""
-        known = await self._book.secret(_project(request))
-        if known is None or not is_challenge(_challenge(request), known.secret):
-            return None
-        return known.is_linked
+        """Return whether the project is still linked, None if the challenge is not its secret.
+
+        What the book knows may be some seconds old: before a no it is asked to look again.
+        """
+        return await self._answer(request, fresh=False) or await self._answer(request, fresh=True)
+
+    async def _answer(self, request: web.Request, *, fresh: bool) -> bool | None:
+        known = await self._book.secret(_project(request), fresh=fresh)
+        is_right = known is not None and is_challenge(_challenge(request), known.secret)
+        return known.is_linked if known is not None and is_right else None
 
     async def _body(self, request: web.Request) -> bytes:
         if (request.content_length or 0) > MAX_BODY_BYTES:
