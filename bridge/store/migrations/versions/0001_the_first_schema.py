@@ -181,6 +181,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'ready'"),
     )
     op.create_table(
+        "dialogues",
+        sa.Column("project_id", sa.Text(), nullable=False),
+        sa.Column("dialogue_id", sa.Text(), nullable=False),
+        sa.Column("conversation_id", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("project_id", "dialogue_id", name=op.f("pk_dialogues")),
+        comment="Where a dialogue belongs: some of its events do not say",
+    )
+    op.create_table(
         "former_roots",
         sa.Column("team", sa.String(length=32), nullable=False),
         sa.Column("channel_id", sa.String(length=32), nullable=False),
@@ -453,6 +461,15 @@ def upgrade() -> None:
     )
     op.create_index("ix_threads_root", "threads", ["team", "channel_id", "root_ts"], unique=False)
     op.create_index("ix_threads_target", "threads", ["project_id", "target_kind", "target_id"], unique=False)
+    op.create_table(
+        "told",
+        sa.Column("team", sa.String(length=32), nullable=False),
+        sa.Column("user_id", sa.String(length=32), nullable=False),
+        sa.Column("topic", sa.String(length=60), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("team", "user_id", "topic", name=op.f("pk_told")),
+        comment="Explanations that a person got already",
+    )
     op.create_table(
         "webhooks",
         sa.Column("project_id", sa.Text(), nullable=False),
