@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from slack_app.socket import SocketRunner
+from slack_app.socket import SocketMode
 from slack_bolt.async_app import AsyncApp
 
-from bridge import health
+from bridge.health import Health
 from bridge.connections import Connections, TeamFacts
 from bridge.content import ActionId
 from bridge.deliveries import Deliveries
@@ -156,10 +156,10 @@ async def _run(bridge: Bridge, *, with_worker: bool, with_http: bool, alone: boo
         if with_worker:
             worker, sender = make_workers(bridge, alone=alone)
         if with_http:
-            await stack.enter_async_context(_listening(bridge, app, worker))
+            await stack.enter_async_context(_listening(bridge, app))
         if slack.app_token is not None and with_http:
             await stack.enter_async_context(
-                SocketRunner(app, bridge.clients, app_token=slack.app_token.get_secret_value())
+                SocketMode(app, bridge.clients, app_token=slack.app_token.get_secret_value())
             )
         async with asyncio.TaskGroup() as tasks:
             if worker is not None and sender is not None:
@@ -187,12 +187,12 @@ async def _introduce(bridge: Bridge) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _listening(bridge: Bridge, app: AsyncApp, worker: Worker | None) -> AsyncIterator[None]:
+async def _listening(bridge: Bridge, app: AsyncApp) -> AsyncIterator[None]:
     """Serve HTTP within; addresses are not logged, since a webhook's holds its secret."""
     settings = bridge.settings
     web_app = web.Application(client_max_size=2 * 2**20)
     web_app.add_routes(WebhookReceiver(bridge.connections, now=utc_now).routes())
-    web_app.add_routes(health.routes(bridge.store, worker=worker))
+    Health(bridge.store).add_to(web_app)
     if settings.slack.app_token is None and settings.slack.signing_secret is not None:
         secret = settings.slack.signing_secret.get_secret_value()
         SlackRoute(app, signing_secret=secret, now=utc_now).add_to(web_app)

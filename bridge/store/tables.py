@@ -338,6 +338,7 @@ deliveries = Table(
     Column("priority", Integer, nullable=False),
     Column("lane", Text, comment="posts of one thread keep their order: rank, then seq"),
     Column("rank", Integer, nullable=False, comment="0: a root, which goes first; 1: all else"),
+    Column("target", Text, nullable=False, comment="what has to be up for it: see pauses"),
     Column("bucket", Text, nullable=False, comment="rate bucket that a claim must find open"),
     Column("team_bucket", Text, comment="a second, wider one"),
     Column("state", String(10), nullable=False, server_default="ready"),
