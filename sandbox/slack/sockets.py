@@ -59,7 +59,7 @@ class Sockets:
         if ticket not in self._tickets:
             return web.Response(status=403, text="invalid ticket")
         self._tickets.discard(ticket)
-        ws = web.WebSocketResponse(max_msg_size=1 << 20)
+        ws = web.WebSocketResponse(max_msg_size=1 << 20, timeout=1.0)  # to wait for a goodbye
         await ws.prepare(request)
         refusal = self._refusal()
         if refusal is not None:

@@ -1,5 +1,6 @@
 """The simulated Slack's Web API, as Slack's own client sees it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
@@ -8,8 +9,11 @@ import pytest
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from sandbox.faults import CallerGets, Fault, FaultKind
+from sandbox.clock import SandboxClock
+from sandbox.faults import Faults
 from sandbox.ledger import ChannelAction
+from sandbox.rules import CallerGets, Fault, FaultKind
+from sandbox.server import DownMode
 from sandbox.slack import ALL_SCOPES, Channel, Limit, Limits, SimulatedSlack, User
 from sandbox.wire import End
 
@@ -585,3 +589,62 @@ async def test_a_hidden_post_appears_in_lists_only_later(
     await client.chat_postMessage(channel=support.id, text="shown")
     answer = await client.conversations_history(channel=support.id)
     assert [m["text"] for m in answer["messages"]] == ["shown"]
+
+
+# the whole
+
+
+async def test_workspaces_are_apart(client: AsyncWebClient, slack: SimulatedSlack, support: Channel) -> None:
+    other = slack.add_team("Other")
+    theirs = slack.add_channel("support", team=other)
+    with refused("channel_not_found"):
+        await client.chat_postMessage(channel=theirs.id, text="hi")
+    their_client = AsyncWebClient(other.install.token, slack.api_url)
+    await their_client.chat_postMessage(channel="#support", text="hi")
+    assert [m.text for m in slack.messages(theirs.id)] == ["hi"]
+    assert slack.messages(support.id) == []
+    slack.revoke_token(other)
+    await client.auth_test()
+
+
+async def test_a_slack_that_is_down_comes_back_with_everything(
+    client: AsyncWebClient, slack: SimulatedSlack, support: Channel
+) -> None:
+    await client.chat_postMessage(channel=support.id, text="before")
+    await slack.down()
+    with pytest.raises(aiohttp.ClientError):
+        await client.chat_postMessage(channel=support.id, text="meanwhile")
+    await slack.down(DownMode.UNAVAILABLE)
+    with pytest.raises(SlackApiError):
+        await client.chat_postMessage(channel=support.id, text="meanwhile")
+    await slack.up()
+    await client.chat_postMessage(channel=support.id, text="after")
+    assert [m.text for m in slack.messages(support.id)] == ["before", "after"]
+
+
+async def test_the_environment_names_what_an_app_needs(slack: SimulatedSlack) -> None:
+    environment = slack.environment()
+    assert environment["SLACK_API_URL"].endswith("/api/")
+    assert "SLACK_APP_TOKEN" not in environment
+    slack.switches.socket_mode = True
+    assert slack.environment()["SLACK_APP_TOKEN"].startswith("xapp-")
+
+
+async def test_a_fault_script_that_was_passed_in_is_left_to_its_owner() -> None:
+    clock = SandboxClock()
+    faults = Faults(clock=clock)
+    first = await SimulatedSlack.start(clock=clock, faults=faults)
+    second = await SimulatedSlack.start(clock=clock, faults=faults, seed=2)
+    await first.stop()
+    faults.add(End.SLACK, FaultKind.HANG, "auth.test")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await AsyncWebClient(second.bot_token, second.api_url, retry_handlers=[]).auth_test()
+    await faults.stop()
+    await second.stop()
+
+
+async def test_waiting_for_what_never_comes_ends(slack: SimulatedSlack, support: Channel) -> None:
+    with pytest.raises(TimeoutError):
+        await slack.until(lambda: slack.messages(support.id), timeout_s=0.01)
+    assert slack.state.watchers == []

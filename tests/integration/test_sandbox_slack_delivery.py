@@ -717,7 +717,7 @@ async def test_a_menu_sends_the_chosen_option_and_the_state_of_the_message(
     with pytest.raises(NotPossible, match="no option 'c'"):
         await slack.select(anna.id, support.id, ts, "pick", "c")
     ear.answers = [a_json({"options": options})]
-    offered = await slack.interactivity.suggest(anna.id, support.id, ts, "find", "ac")
+    offered = await slack.clicks.suggest(anna.id, support.id, ts, "find", "ac")
     assert [option["value"] for option in offered] == ["a", "b"]
     assert ear.heard[-1]["type"] == "block_suggestion"
     assert ear.heard[-1]["value"] == "ac"
@@ -733,7 +733,7 @@ async def test_a_message_shortcut_carries_the_message_also_in_threads(
     payload = ear.heard[-1]
     assert (payload["type"], payload["callback_id"]) == ("message_action", "hold_back")
     assert (payload["message"]["text"], payload["message"]["thread_ts"]) == ("reply", root)
-    await slack.interactivity.global_shortcut(anna.id, "new_post")
+    await slack.clicks.global_shortcut(anna.id, "new_post")
     assert ear.heard[-1]["type"] == "shortcut"
 
 
@@ -831,11 +831,11 @@ async def test_closing_a_modal_is_told_if_the_view_asked_for_it(
     slack: SimulatedSlack, ear: Ear, client: AsyncWebClient, anna: User, support: Channel
 ) -> None:
     await client.views_open(trigger_id=await a_trigger(slack, anna, support), view=A_MODAL)
-    await slack.interactivity.close_view(anna.id)
+    await slack.modals.close_view(anna.id)
     assert ear.heard[-1]["type"] == "view_closed"
     quiet = A_MODAL | {"notify_on_close": False}
     await client.views_open(trigger_id=await a_trigger(slack, anna, support), view=quiet)
-    assert await slack.interactivity.close_view(anna.id) is None
+    assert await slack.modals.close_view(anna.id) is None
 
 
 async def test_the_home_tab_is_published_opened_and_clicked(
@@ -845,7 +845,7 @@ async def test_the_home_tab_is_published_opened_and_clicked(
     slack.open_home(anna.id)
     await slack.courier.idle()
     assert ear.heard[-1]["event"]["type"] == "app_home_opened"
-    await slack.interactivity.press_in_view(anna.id, "go")
+    await slack.modals.press_in_view(anna.id, "go")
     assert ear.heard[-1]["container"] == {"type": "view", "view_id": answer["view"]["id"]}
     again = await client.views_update(
         view_id=answer["view"]["id"], view={"type": "home", "blocks": []}, hash=answer["view"]["hash"]
