@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -45,25 +46,32 @@ class SlackRoute:
         body = await _read(request)
         if body is None:
             return _refusal(413, "too large")
-        if not self._is_from_slack(request, body):
+        text = self._from_slack(request, body)
+        if text is None:
             log.warning("slack.request_refused", extra={"bytes": len(body)})
             return _refusal(401, "invalid request")
-        text = _readable(body)
-        if text is None:
+        if not _is_readable(text):
             log.warning("slack.request_unreadable", extra={"bytes": len(body)})
             return _refusal(400, "unreadable body")
-        headers = {name: request.headers.getall(name) for name in request.headers}
-        bolt_request = AsyncBoltRequest(body=text, query=request.query_string, headers=dict(headers))
+        headers: dict[str, str | Sequence[str]] = {
+            name: request.headers.getall(name) for name in request.headers
+        }
+        bolt_request = AsyncBoltRequest(body=text, query=request.query_string, headers=headers)
         return await to_aiohttp_response(await self._app.async_dispatch(bolt_request))
 
-    def _is_from_slack(self, request: web.Request, body: bytes) -> bool:
+    def _from_slack(self, request: web.Request, body: bytes) -> str | None:
+        """Return the body as text if Slack signed it within the last minutes, else None."""
         stamp = request.headers.get("X-Slack-Request-Timestamp", "")
         signature = request.headers.get("X-Slack-Signature", "")
         if not (stamp.isascii() and stamp.isdigit() and len(stamp) < 12 and signature.isascii()):
-            return False
+            return None
         if abs(self._now().timestamp() - int(stamp)) > _MAX_AGE_S:
-            return False
-        return self._verifier.is_valid(body, stamp, signature)
+            return None
+        try:
+            text = body.decode()  # Slack signs UTF-8
+        except UnicodeDecodeError:
+            return None
+        return text if self._verifier.is_valid(text, stamp, signature) else None
 
 
 async def _read(request: web.Request) -> bytes | None:
@@ -78,15 +86,17 @@ async def _read(request: web.Request) -> bytes | None:
     return bytes(body)
 
 
-def _readable(body: bytes) -> str | None:
-    """Return the body as text if Bolt will find a JSON object or a form in it, else None."""
+def _is_readable(text: str) -> bool:
+    """Bolt will find a JSON object or a form in it, and in that what it takes for granted."""
     try:
-        text = body.decode()
         said = text if text.lstrip().startswith(("{", "[")) else parse_qs(text).get("payload", ["{}"])[0]
         parsed: Any = json.loads(said)
     except (ValueError, RecursionError):
-        return None
-    return text if isinstance(parsed, dict) else None
+        return False
+    if not isinstance(parsed, dict) or not isinstance(parsed.get("event", {}), dict):
+        return False
+    actions = parsed.get("actions", [{}])
+    return isinstance(actions, list) and len(actions) > 0 and all(isinstance(one, dict) for one in actions)
 
 
 def _refusal(status: int, reason: str) -> web.Response:

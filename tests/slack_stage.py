@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from aiohttp import web
+from slack_bolt.async_app import AsyncApp
+
 from bridge.content import Line, Notice, Origin
-from bridge.errors import UnconfirmedError
+from bridge.errors import StoreUnavailable, UnconfirmedError
+from bridge.events import Event, SlackEventReceived
 from bridge.ids import ChannelId, DeliveryId, MessageTs, TeamId, UserId
 from bridge.model import Channel, Person
 from bridge.ports import Chat, Outgoing
+from sandbox.clock import SandboxClock
 from sandbox.faults import FaultKind
 from sandbox.slack import Limits, SimulatedSlack
 from sandbox.wire import End
+from slack_app.app import build_app
 from slack_app.chat import SlackChat
 from slack_app.clients import Clients, OneToken
+from slack_app.http import PATH, SlackRoute
 from tests.fakes.chat import FakeChat, When
 
 
@@ -173,3 +182,59 @@ def outgoing(
         content=Notice(text=text),
         also_to_channel=also_to_channel,
     )
+
+
+class FakeInbox:
+    """An inbox that keeps what it was given, drops what it knows, and fails on request."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.keys: list[str | None] = []
+        self.is_failing = False
+        self.is_hanging = False
+
+    async def put(self, event: Event, *, unique_key: str | None = None) -> None:
+        if self.is_hanging:
+            await asyncio.Event().wait()
+        if self.is_failing:
+            raise StoreUnavailable("disk_full")
+        self.keys.append(unique_key)
+        if unique_key is None or self.keys.count(unique_key) == 1:
+            self.events.append(event)
+
+    def envelopes(self) -> list[SlackEventReceived]:
+        return [event for event in self.events if isinstance(event, SlackEventReceived)]
+
+
+@dataclass
+class Bridge:
+    """The Slack edge behind a real HTTP server, connected with the simulated Slack."""
+
+    slack: SimulatedSlack
+    inbox: FakeInbox
+    clients: Clients
+    app: AsyncApp
+    url: str
+
+
+@asynccontextmanager
+async def bridge_over_http() -> AsyncIterator[Bridge]:
+    """Serve the app as `serve` does, and let the simulated Slack call it."""
+    slack = await SimulatedSlack.start(limits=Limits(enabled=False), clock=SandboxClock(scale=50))
+    inbox = FakeInbox()
+    try:
+        async with Clients(OneToken(slack.bot_token), api_url=slack.api_url, timeout_s=5) as clients:
+            app = build_app(inbox=inbox, clients=clients, now=now, signing_secret=slack.signing_secret)
+            web_app = web.Application()
+            SlackRoute(app, signing_secret=slack.signing_secret, now=now).add_to(web_app)
+            runner = web.AppRunner(web_app, access_log=None)
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            url = f"http://127.0.0.1:{runner.addresses[0][1]}{PATH}"
+            slack.events_url = url
+            yield Bridge(slack, inbox, clients, app, url)
+            await slack.courier.idle()
+            await runner.cleanup()
+    finally:
+        await slack.stop()
