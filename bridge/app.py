@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from slack_app.socket import SocketMode
 from slack_bolt.async_app import AsyncApp
 
-from bridge.health import Health
-from bridge.connections import Connections, TeamFacts
+from bridge.connections import Connections
 from bridge.content import ActionId
 from bridge.deliveries import Deliveries
 from bridge.errors import BridgeError
 from bridge.events import SlackEventReceived
+from bridge.health import Health
 from bridge.ids import ProjectId
+from bridge.people import People, TeamFacts
 from bridge.queries import Queries
 from bridge.queue.jobs import Job, Jobs
 from bridge.queue.schedule import Schedule
@@ -37,6 +37,7 @@ from bridge.relay.dialogues import Dialogues
 from bridge.relay.inbound import Inbound
 from bridge.relay.outbound import Outbound
 from bridge.relay.posts import Posts
+from bridge.relay.replies import Replies
 from bridge.relay.upkeep import Upkeep
 from bridge.sender import Sender
 from bridge.settings import JollorSettings, Settings
@@ -44,6 +45,7 @@ from bridge.store import lock, schema
 from bridge.store.engine import Store, utc_now
 from bridge.store.secrets import KeyRing, check, open_ring
 from bridge.store.tokens import AccountTokens
+from bridge.webhooks import Webhooks
 from jollor.auth import Account, Auth
 from jollor.client import JollorClient, Servers, open_funnel
 from jollor.errors import JollorError
@@ -55,6 +57,7 @@ from slack_app.chat import SlackChat
 from slack_app.clients import Clients, OneToken
 from slack_app.http import SlackRoute
 from slack_app.reading import read_event
+from slack_app.socket import SocketMode
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +74,9 @@ class Bridge:
     chat: SlackChat
     auth: Auth
     social: JollorSocial
+    hooks: Webhooks
     connections: Connections
+    people: People
     queries: Queries
 
 
@@ -103,9 +108,13 @@ async def open_bridge(settings: Settings) -> AsyncIterator[Bridge]:
             Auth(funnel.exchange, _account(settings.jollor), tokens, now=utc_now)
         )
         social = JollorSocial(JollorClient(funnel, auth, now=utc_now), now=utc_now)
-        connections = Connections(store, jobs, ring, social, chat, public_url=bridge.public_url)
+        hooks = Webhooks(store, jobs, ring, social, public_url=bridge.public_url)
+        connections = Connections(store, social, chat, hooks)
+        people = People(store, chat)
         queries = Queries(store, dashboard_url=settings.jollor.dashboard_url)
-        yield Bridge(settings, store, ring, jobs, clients, chat, auth, social, connections, queries)
+        yield Bridge(
+            settings, store, ring, jobs, clients, chat, auth, social, hooks, connections, people, queries
+        )
 
 
 def _account(jollor: JollorSettings) -> Account:
@@ -183,7 +192,7 @@ async def _introduce(bridge: Bridge) -> None:
         log.warning("slack.not_introduced", extra={"reason": error.user_message})
         return
     facts = TeamFacts(bot.team, bot.team_name, bot.bot_id or "", bot.user)
-    await bridge.connections.remember_team(facts)
+    await bridge.people.remember_team(facts)
 
 
 @contextlib.asynccontextmanager
@@ -191,7 +200,7 @@ async def _listening(bridge: Bridge, app: AsyncApp) -> AsyncIterator[None]:
     """Serve HTTP within; addresses are not logged, since a webhook's holds its secret."""
     settings = bridge.settings
     web_app = web.Application(client_max_size=2 * 2**20)
-    web_app.add_routes(WebhookReceiver(bridge.connections, now=utc_now).routes())
+    web_app.add_routes(WebhookReceiver(bridge.hooks, now=utc_now).routes())
     Health(bridge.store).add_to(web_app)
     if settings.slack.app_token is None and settings.slack.signing_secret is not None:
         secret = settings.slack.signing_secret.get_secret_value()
@@ -249,16 +258,17 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
     outbound = Outbound(
         bridge.store,
         bridge.chat,
-        bridge.social,
         cards,
         undo_window=timedelta(seconds=bridge.settings.bridge.undo_window_s),
         scale=scale,
     )
+    replies = Replies(bridge.store, bridge.social, cards, scale=scale)
     upkeep = Upkeep(bridge.store, lambda projects: _keep_fresh(bridge.auth, projects))
     commands = Commands(
         bridge.chat,
         bridge.social,
         bridge.connections,
+        bridge.people,
         bridge.queries,
         presses={ActionId.MARK_RECONNECTED: alerts.mark_reconnected},
     )
@@ -275,8 +285,8 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         "app_removed": upkeep.app_removed,
         "command_given": commands.command_given,
         "button_pressed": commands.button_pressed,
-        "send_reply": outbound.send_reply,
-        "mark_waiting": outbound.mark_waiting,
+        "send_reply": replies.send_reply,
+        "mark_waiting": replies.mark_waiting,
         "renew_tokens": upkeep.renew_tokens,
         "remind_of_alerts": alerts.remind,
         "clean_up": upkeep.clean_up,
@@ -295,7 +305,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
             "conversation_changed": inbound.could_not_read,
             "message_hinted": inbound.could_not_read,
             "post_changed": posts.post_not_read,
-            "send_reply": outbound.could_not_send,
+            "send_reply": replies.could_not_send,
         },
     )
 

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
-from bridge.connections import links_of, project_name
 from bridge.content import LinkRow, ProjectRow, StatusAnswer, StatusFact
 from bridge.deliveries import WAITING, State
 from bridge.ids import ProjectId, TeamId
 from bridge.intents import IntentState
+from bridge.links import links_of, project_name
 from bridge.model import Link, Project
 from bridge.queue.jobs import JobState
 from bridge.store import pauses

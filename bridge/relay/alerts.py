@@ -8,12 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from bridge.connections import links_of, project_name
 from bridge.content import ProfileAlert, from_json, to_json
 from bridge.deliveries import State, put_channel_post, put_update
 from bridge.errors import Snooze
 from bridge.events import ButtonPressed, ProfileExpired, RemindOfAlerts
 from bridge.ids import ChannelId, MessageTs, ProjectId, TeamId, new_id
+from bridge.links import links_of, project_name
 from bridge.model import LinkKind
 from bridge.queue.jobs import Job
 from bridge.relay.cards import Cards

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from bridge.connections import project_name
 from bridge.content import ActionId, Button, Card, CardState, Content, Notice, PostCard, from_json, to_json
 from bridge.deliveries import Delivery, put_update
 from bridge.ids import ProjectId
+from bridge.links import project_name
 from bridge.mapping import conversation, thread_by_id, threads_of, update_conversation
 from bridge.model import Target, TargetKind
 from bridge.store.tables import deliveries, threads

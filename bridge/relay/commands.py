@@ -17,6 +17,7 @@ from bridge.errors import BridgeError, PermanentError, StoreUnavailable
 from bridge.events import ButtonPressed, CommandGiven
 from bridge.ids import ChannelId, TeamId, UserId
 from bridge.model import LinkKind
+from bridge.people import People
 from bridge.ports import Chat, Social
 from bridge.queries import Queries
 from bridge.queue.jobs import Job
@@ -41,6 +42,7 @@ class Commands:
         chat: Chat,
         social: Social,
         connections: Connections,
+        people: People,
         queries: Queries,
         *,
         presses: dict[str, Press],
@@ -48,6 +50,7 @@ class Commands:
         self._chat = chat
         self._social = social
         self._connections = connections
+        self._people = people
         self._queries = queries
         self._presses = presses
 
@@ -84,7 +87,7 @@ class Commands:
         team = TeamId(event.team_id)
         known = await self._social.projects()
         rows = await self._queries.project_rows(known, team)
-        may_link = await self._connections.may_link(team, UserId(event.user_id))
+        may_link = await self._people.may_link(team, UserId(event.user_id))
         return ProjectsAnswer(rows=rows, can_link=may_link)
 
     async def _status(self, event: CommandGiven) -> Content:
@@ -161,18 +164,18 @@ class Commands:
                 pass
             case "add" if people:
                 for person in people:
-                    await self._connections.add_admin(team, person, by=UserId(event.user_id))
+                    await self._people.add_admin(team, person, by=UserId(event.user_id))
             case "remove" if people:
                 for person in people:
-                    await self._connections.remove_admin(team, person)
+                    await self._people.remove_admin(team, person)
             case _:
                 return Notice(text="Use `/jollor admins`, `/jollor admins add @name` or `… remove @name`.")
-        listed = await self._connections.admins(team)
+        listed = await self._people.admins(team)
         names = ", ".join(f"<@{user}>" for user in listed) or "nobody"
         return Notice(text=f"Besides workspace admins, these can link and unlink: {names}.")
 
     async def _check_right(self, team: str, user: str) -> None:
-        if not await self._connections.may_link(TeamId(team), UserId(user)):
+        if not await self._people.may_link(TeamId(team), UserId(user)):
             raise PermanentError("not_allowed", user_message=ONLY_ADMINS)
 
     # --- presses -------------------------------------------------------------------------------------

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, select
 
-from bridge.connections import links_of
 from bridge.content import DialogueLine, Notice
 from bridge.deliveries import put_channel_post, put_reply
 from bridge.events import ConversationChanged, DialogueChanged
 from bridge.ids import ConversationId, ProjectId
+from bridge.links import links_of
 from bridge.mapping import insert_new, threads_of
 from bridge.model import LinkKind, Target, TargetKind, Thread
 from bridge.queue.jobs import Job

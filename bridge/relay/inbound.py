@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from bridge import intents
-from bridge.connections import links_of
 from bridge.content import (
     CardState,
     Context,
@@ -30,6 +29,7 @@ from bridge.errors import BridgeError, PermanentError
 from bridge.events import ConversationChanged, MessageHinted
 from bridge.ids import ConversationId, MessageId, ProjectId
 from bridge.intents import IntentState
+from bridge.links import links_of
 from bridge.mapping import (
     Origin as Whose,
 )

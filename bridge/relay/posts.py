@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from bridge.connections import links_of, project_name
 from bridge.content import Notice, PostCard, PostLabel
 from bridge.deliveries import put_channel_post, put_reply, put_root
 from bridge.errors import BridgeError, PermanentError
 from bridge.events import PostChanged
 from bridge.ids import PostId, ProjectId
+from bridge.links import links_of, project_name
 from bridge.mapping import open_thread, remember_post
 from bridge.model import LinkKind, Post, Target, TargetKind
 from bridge.ports import Social

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, delete, update
 
-from bridge.connections import links_of, mark_link_problem
 from bridge.deliveries import channel_target, forget_old
 from bridge.events import AppRemoved, ChannelState, CleanUp, RenewTokens
 from bridge.ids import ChannelId, ProjectId, TeamId
+from bridge.links import links_of, mark_link_problem
 from bridge.queue.jobs import Job, JobState
 from bridge.store import pauses
 from bridge.store.engine import Store

@@ -8,9 +8,9 @@ from tests.scenario.stage import open_stage
 
 
 async def test_a_dm_becomes_a_thread_and_a_thread_reply_reaches_the_customer(
-    tmp_path: Path, database_url: str
+    tmp_path: Path, migrated_url: str
 ) -> None:
-    async with open_stage(tmp_path, database_url) as stage:
+    async with open_stage(tmp_path, migrated_url) as stage:
         robin = stage.writes("Are you open on Sunday?")
         root = await stage.thread("Are you open on Sunday?")
         await stage.line(root, "Are you open on Sunday?")

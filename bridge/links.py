@@ -1,0 +1,73 @@
+"""Stored facts about links and projects: functions over a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import RowMapping
+
+from bridge.errors import PermanentError
+from bridge.ids import ChannelId, LinkId, ProjectId, TeamId
+from bridge.model import Link, LinkKind, Project
+from bridge.store.tables import links, projects
+
+
+def to_link(row: RowMapping) -> Link:
+    return Link(
+        id=LinkId(row["id"]),
+        team=TeamId(row["team"]),
+        project=ProjectId(row["project_id"]),
+        channel=ChannelId(row["channel_id"]),
+        kind=LinkKind(row["kind"]),
+        linked_at=row["linked_at"],
+        undo_window_s=row["undo_window_s"],
+        problem=row["problem"],
+    )
+
+
+def links_of(conn: Connection, project: ProjectId | None) -> list[Link]:
+    """Return the links in force of a project, or of all (None), oldest first."""
+    query = select(links).where(links.c.unlinked_at.is_(None)).order_by(links.c.linked_at, links.c.id)
+    if project is not None:
+        query = query.where(links.c.project_id == project)
+    return [to_link(row) for row in conn.execute(query).mappings()]
+
+
+def mark_link_problem(conn: Connection, team: TeamId, channel: ChannelId, problem: str | None) -> None:
+    """Note (or clear) a sentence about all links to a channel."""
+    conn.execute(
+        update(links).where(links.c.team == team, links.c.channel_id == channel).values(problem=problem)
+    )
+
+
+def remember_projects(conn: Connection, now: datetime, known: Sequence[Project]) -> None:
+    """Keep the names of projects for later, when Jollor may be away."""
+    dialect: Any = sqlite if conn.dialect.name == "sqlite" else postgresql
+    for project in known:
+        statement = dialect.insert(projects).values(id=project.id, name=project.name, updated_at=now)
+        conn.execute(
+            statement.on_conflict_do_update(
+                index_elements=[projects.c.id], set_={"name": project.name, "updated_at": now}
+            )
+        )
+
+
+def project_name(conn: Connection, project: ProjectId) -> str:
+    """Return the stored name of a project, else its id."""
+    name = conn.execute(select(projects.c.name).where(projects.c.id == project)).scalar()
+    return name or project
+
+
+def stored_project(conn: Connection, wanted: str) -> ProjectId:
+    rows = conn.execute(select(projects.c.id, projects.c.name)).all()
+    folded = wanted.strip().casefold()
+    found = [id_ for id_, _ in rows if id_ == wanted] or [
+        id_ for id_, name in rows if name.casefold() == folded
+    ]
+    if len(found) != 1:
+        raise PermanentError("no_such_project", user_message=f"There is no linked project “{wanted}”.")
+    return ProjectId(found[0])

@@ -1,0 +1,228 @@
+"""To Jollor: sends the replies that are due, each at most once.
+
+A reply is an intent, committed as `sending` before its first byte. Whatever leaves its outcome open makes it
+`unknown`: it is marked and never repeated by the bridge alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from bridge import intents
+from bridge.content import CardState
+from bridge.errors import PermanentError, Snooze, StoreUnavailable, TargetDown, UnconfirmedError
+from bridge.events import MarkWaiting, SendReply
+from bridge.ids import IntentId
+from bridge.intents import Intent, IntentState
+from bridge.mapping import last_incoming, thread_by_id
+from bridge.model import Mark, MessageList
+from bridge.policy import why_not
+from bridge.ports import Social
+from bridge.queue.jobs import Job
+from bridge.relay.cards import Cards
+from bridge.relay.marks import say, set_mark
+from bridge.store.engine import Store
+
+log = logging.getLogger(__name__)
+
+REPLY_TIMEOUT_S = 10.0
+WAITING_AFTER = timedelta(seconds=2)
+
+
+class Replies:
+    """Sends intents, and says on the line what became of them."""
+
+    def __init__(self, store: Store, social: Social, cards: Cards, *, scale: float = 1.0) -> None:
+        self._store = store
+        self._social = social
+        self._cards = cards
+        self._scale = scale
+
+    async def send_reply(self, event: SendReply, job: Job) -> None:
+        """Send an intent that is due, at most once; what a crash left half-way becomes `unknown`."""
+        id_ = IntentId(event.intent_id)
+        intent = await self._store.read(lambda conn: intents.by_id(conn, id_))
+        if intent is None:
+            raise PermanentError("no_intent", user_message="The reply to be sent is not in the database.")
+        if intent.state is IntentState.SENDING:
+            await self._found_half_way(intent)
+        elif intent.state is IntentState.PENDING:
+            await self._send(intent)
+
+    async def _found_half_way(self, intent: Intent) -> None:
+        """The process that was sending is gone; its call may go on until its deadline."""
+        assert intent.deadline is not None
+        now = await self._store.read(self._store.now)
+        if now < intent.deadline:
+            # Waiting times are divided by the scale where they are counted; this one is a moment already.
+            raise Snooze("other_call_may_go_on", delay=(intent.deadline - now) * self._scale)
+        await self._conclude_unknown(intent, "the bridge was stopped while it was sending")
+
+    async def _send(self, intent: Intent) -> None:
+        now = await self._store.read(self._store.now)
+        if now < intent.due_at:
+            raise Snooze("undo_window", delay=(intent.due_at - now) * self._scale)
+        problem = await self._problem(intent)
+        if problem is not None:
+            await self._conclude_refused(intent, problem, frm=IntentState.PENDING)
+            return
+        snapshot = await self._snapshot(intent)
+        begun = await self._store.write(lambda conn: self._begin(conn, intent, snapshot))
+        if begun is not None:
+            await self._call(begun)
+
+    async def _problem(self, intent: Intent) -> str | None:
+        """Return why the reply may not go out by Jollor's own rules, None if it may."""
+        last = await self._store.read(
+            lambda conn: last_incoming(conn, intent.target.project, intent.target.conversation)
+        )
+        if last is None:
+            return None
+        try:
+            rules = await self._social.reply_rules(intent.target.project, last)
+        except PermanentError as error:
+            log.info("reply.rules_unknown", extra={"error": str(error)})
+            return None
+        return why_not(intent.text, rules)
+
+    async def _snapshot(self, intent: Intent) -> MessageList:
+        return await self._social.messages(intent.target.project, intent.target.conversation)
+
+    def _begin(self, conn: Connection, intent: Intent, snapshot: MessageList) -> Intent | None:
+        """Commit `sending`; return the intent as it is now, None if it was cancelled or changed meanwhile."""
+        now = self._store.now(conn)
+        current = intents.by_id(conn, intent.id)
+        if current is None or now < current.due_at:
+            return None
+        began = intents.begin(
+            conn,
+            current,
+            now,
+            timeout=timedelta(seconds=REPLY_TIMEOUT_S),
+            snapshot=[message.id for message in snapshot.messages],
+        )
+        return intents.by_id(conn, intent.id) if began else None
+
+    async def _call(self, intent: Intent) -> None:
+        assert intent.deadline is not None
+        left_s = (intent.deadline - await self._store.read(self._store.now)).total_seconds()
+        if left_s <= 0:
+            # Stopped for longer than the call may take: a successor has drawn its conclusion by now.
+            await self._conclude_unknown(intent, "the bridge stood still before sending")
+            return
+        try:
+            await self._social.reply(
+                intent.target.project,
+                intent.target.conversation,
+                intent.provider,
+                intent.text,
+                timeout_s=left_s,
+            )
+        except (Snooze, TargetDown):
+            await self._take_back(intent)
+            raise
+        except PermanentError as error:
+            await self._conclude_refused(intent, error.user_message, frm=IntentState.SENDING)
+        except StoreUnavailable:
+            raise
+        except UnconfirmedError as error:
+            await self._conclude_unknown(intent, error.user_message)
+        except Exception as error:
+            log.error("reply.broke", exc_info=error)
+            await self._conclude_unknown(intent, "something broke on our side while sending")
+        else:
+            await self._store.write(lambda conn: self._accepted(conn, intent))
+
+    async def _take_back(self, intent: Intent) -> None:
+        """Nothing took effect for sure: the same reply may be sent later without asking."""
+        await self._store.write(
+            lambda conn: intents.move(
+                conn,
+                intent.id,
+                self._store.now(conn),
+                frm=[IntentState.SENDING],
+                to=IntentState.PENDING,
+                reason="not sent, will be tried again",
+            )
+        )
+
+    def _accepted(self, conn: Connection, intent: Intent) -> None:
+        now = self._store.now(conn)
+        # An echo may have been faster than the answer and have confirmed it already.
+        intents.move(
+            conn, intent.id, now, frm=[IntentState.SENDING, IntentState.UNKNOWN], to=IntentState.ACCEPTED
+        )
+        set_mark(conn, now, intent.line, Mark.ACCEPTED)
+        self._cards.set_state(conn, now, intent.target, CardState.ANSWERED)
+
+    async def _conclude_refused(self, intent: Intent, sentence: str, *, frm: IntentState) -> None:
+        def conclude(conn: Connection) -> None:
+            now = self._store.now(conn)
+            if not intents.move(conn, intent.id, now, frm=[frm], to=IntentState.REFUSED, reason=sentence):
+                return
+            thread = thread_by_id(conn, intent.thread)
+            assert thread is not None
+            set_mark(conn, now, intent.line, Mark.FAILED)
+            say(
+                conn,
+                now,
+                thread,
+                intent.line,
+                sentence,
+                quote=intent.text,
+                buttons=(self._cards.button(intent.target.project),),
+            )
+
+        await self._store.write(conclude)
+
+    async def _conclude_unknown(self, intent: Intent, reason: str) -> None:
+        def conclude(conn: Connection) -> None:
+            now = self._store.now(conn)
+            if not intents.move(
+                conn, intent.id, now, frm=[IntentState.SENDING], to=IntentState.UNKNOWN, reason=reason
+            ):
+                return
+            thread = thread_by_id(conn, intent.thread)
+            assert thread is not None
+            set_mark(conn, now, intent.line, Mark.DOUBT)
+            say(
+                conn,
+                now,
+                thread,
+                intent.line,
+                "Nobody can say whether this reached the customer: " + reason + " It is not sent again by "
+                "itself. Look in Jollor; if it is not there, send it once more.",
+                quote=intent.text,
+                buttons=(self._cards.button(intent.target.project),),
+            )
+
+        await self._store.write(conclude)
+
+    async def mark_waiting(self, event: MarkWaiting, job: Job) -> None:
+        """A reply that is still on its way two seconds after it was due says so on its line."""
+        id_ = IntentId(event.intent_id)
+
+        def mark(conn: Connection) -> datetime | None:
+            now = self._store.now(conn)
+            intent = intents.by_id(conn, id_)
+            if intent is None or intent.state not in (IntentState.PENDING, IntentState.SENDING):
+                return None
+            due = intent.due_at + WAITING_AFTER / self._scale
+            if now < due:  # an edit has restarted the window
+                return due
+            set_mark(conn, now, intent.line, Mark.WAITING)
+            return None
+
+        later = await self._store.write(mark)
+        if later is not None:
+            now = await self._store.read(self._store.now)
+            raise Snooze("undo_window", delay=max(later - now, timedelta(0)) * self._scale)
+
+    async def could_not_send(self, event: SendReply, reason: str) -> None:
+        """A reply that failed for good before anything was sent: say so."""
+        intent = await self._store.read(lambda conn: intents.by_id(conn, IntentId(event.intent_id)))
+        if intent is not None:
+            await self._conclude_refused(intent, f"{reason} Nothing was sent.", frm=IntentState.PENDING)
