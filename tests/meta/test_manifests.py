@@ -4,11 +4,16 @@ Limits: Slack's manifest schema 2.0.0. Scopes: the page of each event and method
 The schema itself would not notice a wrong scope or event name.
 """
 
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from slack_app.ids import COMMAND
+from slack_app.translate import translate
 
 ROOT = Path(__file__).parents[2]
 FILES = ["app.yaml", "app-socket-mode.yaml"]
@@ -16,22 +21,60 @@ SCOPES_OF_EVENTS = {
     "app_uninstalled": None,
     "channel_archive": "channels:read",
     "channel_deleted": "channels:read",
+    "channel_left": "channels:read",
     "channel_rename": "channels:read",
     "channel_unarchive": "channels:read",
     "group_archive": "groups:read",
     "group_deleted": "groups:read",
+    "group_left": "groups:read",
     "group_rename": "groups:read",
     "group_unarchive": "groups:read",
+    "member_joined_channel": "channels:read",
     "message.channels": "channels:history",
     "message.groups": "groups:history",
     "tokens_revoked": None,
 }
+SCOPES_OF_METHODS: dict[str, set[str]] = {
+    "apps_connections_open": set(),  # with the app-level token
+    "auth_test": set(),
+    "chat_delete": {"chat:write"},
+    "chat_getPermalink": set(),
+    "chat_postEphemeral": {"chat:write"},
+    "chat_postMessage": {"chat:write", "chat:write.customize"},
+    "chat_update": {"chat:write"},
+    "conversations_history": {"channels:history", "groups:history"},
+    "conversations_info": {"channels:read", "groups:read"},
+    "conversations_join": {"channels:join"},
+    "conversations_list": {"channels:read", "groups:read"},
+    "conversations_replies": {"channels:history", "groups:history"},
+    "reactions_add": {"reactions:write"},
+    "reactions_remove": {"reactions:write"},
+    "users_info": {"users:read"},
+}
+A_CALL = re.compile(r"\bclient\.([a-z]+_[A-Za-z_]+)\(")
 
 
 def manifest(name: str) -> dict[str, Any]:
     loaded = yaml.safe_load((ROOT / "manifests" / name).read_text())
     assert isinstance(loaded, dict)
     return loaded
+
+
+def events_of(app: dict[str, Any]) -> list[str]:
+    events = app["settings"]["event_subscriptions"]["bot_events"]
+    assert isinstance(events, list)
+    return events
+
+
+def an_event(subscription: str) -> dict[str, Any]:
+    """Return the smallest envelope of what Slack sends to those who subscribed to `subscription`."""
+    event: dict[str, Any] = {"type": subscription.partition(".")[0], "channel": "C1", "user": "U0BOT"}
+    if event["type"] == "message":
+        event |= {"user": "U1", "ts": "1.000001", "text": "hello"}
+    if event["type"] == "tokens_revoked":
+        event |= {"tokens": {"bot": ["U0BOT"]}}
+    ours = {"team_id": "T1", "user_id": "U0BOT", "is_bot": True}
+    return {"type": "event_callback", "team_id": "T1", "authorizations": [ours], "event": event}
 
 
 def without_urls(node: Any) -> Any:
@@ -61,14 +104,33 @@ def test_texts_keep_the_lengths_that_slack_allows(app: dict[str, Any]) -> None:
 
 
 def test_every_subscribed_event_has_its_scope(app: dict[str, Any]) -> None:
-    events = app["settings"]["event_subscriptions"]["bot_events"]
+    events = events_of(app)
     scopes = {SCOPES_OF_EVENTS[event] for event in events} - {None}
     assert len(events) <= 100
     assert scopes - set(app["oauth_config"]["scopes"]["bot"]) == set()
 
 
+def test_the_scopes_are_those_of_the_methods_and_events_in_use_and_no_others(app: dict[str, Any]) -> None:
+    sources = [path.read_text() for path in (ROOT / "slack_app").rglob("*.py")]
+    used = {method for source in sources for method in A_CALL.findall(source)}
+    assert used - SCOPES_OF_METHODS.keys() == set(), "which scopes do they need?"
+    needed = set().union(*(SCOPES_OF_METHODS[method] for method in used))
+    needed |= {scope for event in events_of(app) if (scope := SCOPES_OF_EVENTS[event])}
+    assert needed | {"commands"} == set(app["oauth_config"]["scopes"]["bot"])
+
+
+@pytest.mark.parametrize("name", SCOPES_OF_EVENTS)
+def test_every_subscribed_event_means_something_to_the_bridge(name: str, app: dict[str, Any]) -> None:
+    assert name in events_of(app)
+    assert translate(an_event(name), {}, received_at=datetime.now(UTC)) is not None
+
+
+def test_the_command_is_the_one_that_the_app_answers(app: dict[str, Any]) -> None:
+    assert [command["command"] for command in app["features"]["slash_commands"]] == [COMMAND]
+
+
 def test_no_list_in_a_manifest_names_anything_twice_or_out_of_order(app: dict[str, Any]) -> None:
-    for names in (app["oauth_config"]["scopes"]["bot"], app["settings"]["event_subscriptions"]["bot_events"]):
+    for names in (app["oauth_config"]["scopes"]["bot"], events_of(app)):
         assert names == sorted(set(names))
 
 
