@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +32,15 @@ from tests.fakes.chat import FakeChat, When
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+async def eventually(condition: Callable[[], object], *, timeout_s: float = 10.0) -> None:
+    """Return as soon as `condition` holds. Raises TimeoutError."""
+    async with asyncio.timeout(timeout_s):
+        for pause_s in itertools.chain([0.0], itertools.repeat(0.01)):
+            await asyncio.sleep(pause_s)
+            if condition():
+                return
 
 
 class Stage(Protocol):
@@ -191,11 +201,15 @@ class FakeInbox:
         self.events: list[Event] = []
         self.keys: list[str | None] = []
         self.is_failing = False
-        self.is_hanging = False
+        self.gate = asyncio.Event()
+        """Cleared: puts wait."""
+        self.gate.set()
+        self.is_waiting = asyncio.Event()
 
     async def put(self, event: Event, *, unique_key: str | None = None) -> None:
-        if self.is_hanging:
-            await asyncio.Event().wait()
+        if not self.gate.is_set():
+            self.is_waiting.set()
+        await self.gate.wait()
         if self.is_failing:
             raise StoreUnavailable("disk_full")
         self.keys.append(unique_key)
