@@ -51,7 +51,7 @@ class Acting:
     base_url: Callable[[], str]
 
     async def _send_actions(self, user: str, team: Team, members: Json, path: str | None) -> Reply:
-        trigger = self._trigger(user, team)
+        trigger = self.trigger(user, team)
         payload = self._frame("block_actions", user, team) | members | {"trigger_id": trigger}
         if path is not None:
             payload["response_url"] = self.base_url() + path
@@ -75,7 +75,8 @@ class Acting:
         team = self.state.team_of(channel)
         return team, team.channels[channel]
 
-    def _trigger(self, user: str, team: Team) -> str:
+    def trigger(self, user: str, team: Team) -> str:
+        """A new right to open a modal for the person, as each act gives one."""
         return self.state.surfaces.trigger(user, team.id, self.state.switches.trigger_lifetime_s)
 
     def _frame(self, kind: str, user: str, team: Team) -> Json:

@@ -85,7 +85,7 @@ class Clicks(Acting):
         """Choose one of the app's entries in a message's menu."""
         team, place = self._place(channel)
         message = self.state.message(channel, ts)
-        trigger = self._trigger(user, team)
+        trigger = self.trigger(user, team)
         path = self.state.surfaces.response_url(
             "actions",
             team=team.id,
@@ -108,7 +108,7 @@ class Clicks(Acting):
     async def global_shortcut(self, user: str, callback_id: str) -> Reply:
         """Choose one of the app's entries in the shortcuts menu."""
         team = next(team for team in self.state.teams.values() if user in team.users)
-        trigger = self._trigger(user, team)
+        trigger = self.trigger(user, team)
         chosen = {"callback_id": callback_id, "trigger_id": trigger, "action_ts": f"{time.time():.6f}"}
         payload = self._frame("shortcut", user, team) | chosen
         outcome = await self.courier.send_once(Parcel("interactive", "shortcut", payload))

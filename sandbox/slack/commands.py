@@ -28,7 +28,7 @@ class Commands(Acting):
         if command not in self.state.app.commands:
             raise NotPossible(f"{command} is not a valid command")
         team, place = self._place(channel)
-        trigger = self._trigger(user, team)
+        trigger = self.trigger(user, team)
         path = self.state.surfaces.response_url("commands", team=team.id, user=user, channel=channel)
         fields: Json = {
             "token": self.state.app.verification_token,

@@ -34,7 +34,7 @@ class Modals(Acting):
         view = self._modal(user)
         self._fill(view, values or {})
         team = self.state.teams[view.team]
-        trigger = self._trigger(user, team)
+        trigger = self.trigger(user, team)
         payload = self._frame("view_submission", user, team) | {
             "trigger_id": trigger,
             "view": view.as_json(self.state.app.id, team.install.bot_id),

@@ -124,6 +124,7 @@ class Sockets:
         await socket.ws.send_str(json.dumps(hello))
         self.open.append(socket)
         self.has_socket.set()
+        self._state.has_changed()
         ageing = asyncio.create_task(self._age(socket, lifetime_s))
         try:
             async for message in socket.ws:
@@ -168,6 +169,7 @@ class Sockets:
         for answer in socket.waiting.values():
             if not answer.done():
                 answer.set_result(Outcome(False, "connection_failed", lost_socket=True))
+        self._state.has_changed()
 
 
 def disconnect(reason: str) -> Json:

@@ -192,6 +192,21 @@ async def test_too_many_sockets_and_a_switched_off_mode_are_refused(
     assert (await (await plugs.connect()).receive())["reason"] == "link_disabled"
 
 
+async def test_a_slack_that_goes_down_takes_its_sockets_along(
+    slack: SimulatedSlack, plugs: Plugs, anna: User, support: Channel
+) -> None:
+    plug = await plugs.connect()
+    await plug.receive()
+    await slack.down()
+    await slack.until(lambda: not slack.sockets.open)
+    assert (await plug.ws.receive()).type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+    slack.say(anna.id, support.id, "meanwhile")
+    await slack.up()
+    plug = await plugs.connect()
+    await plug.receive()
+    assert (await plug.receive())["payload"]["event"]["text"] == "meanwhile"
+
+
 async def test_a_command_is_answered_in_its_acknowledgement(
     slack: SimulatedSlack, plugs: Plugs, anna: User, support: Channel
 ) -> None:
