@@ -24,7 +24,7 @@ from bridge.deliveries import State
 from bridge.errors import StoreUnavailable
 from bridge.intents import IntentState
 from bridge.mapping import insert_new
-from bridge.queue.jobs import JobState
+from bridge.queue.job import JobState
 from bridge.store import pauses
 from bridge.store.engine import Store
 from bridge.store.tables import alerts, counters, deliveries, intents, jobs, workers

@@ -76,8 +76,8 @@ async def create_or_migrate(url: str) -> None:
         await migrate(url)
 
 
-async def require(url: str) -> None:
-    """Raise `SchemaTrouble` unless the database is there and has the shape that this program needs."""
+def require_file(url: str) -> None:
+    """Raise `SchemaTrouble` if the file of an embedded database does not exist."""
     file = _sqlite_file(url)
     if file is not None and not file.exists():
         raise SchemaTrouble(
@@ -85,6 +85,11 @@ async def require(url: str) -> None:
             user_message=f"There is no database at {file}: start jollor-slack serve once, or correct "
             "BRIDGE_DATABASE_URL.",
         )
+
+
+async def require(url: str) -> None:
+    """Raise `SchemaTrouble` unless the database is there and has the shape that this program needs."""
+    require_file(url)
     version = await version_of(url)
     if not _is_usable(version):
         what = "is empty" if version.current is None else "has an older schema than this program"

@@ -19,7 +19,8 @@ from bridge.events import CleanUp, ConversationChanged, RenewTokens
 from bridge.health import Health
 from bridge.ids import ChannelId, LineRef, MessageTs, TeamId
 from bridge.model import Mark
-from bridge.queue.jobs import Jobs, NewJob
+from bridge.queue.job import NewJob
+from bridge.queue.jobs import Jobs
 from bridge.store import pauses
 from bridge.store.engine import Store
 from bridge.store.tables import counters, deliveries, jobs, workers
