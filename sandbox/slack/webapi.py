@@ -18,9 +18,10 @@ from sandbox.slack.pacing import Pacing
 from sandbox.slack.state import State
 from sandbox.wire import Direction, End
 
-ARGS: Final = web.RequestKey("args", Args)
-BAD_BODY: Final = web.RequestKey("bad_body", str)
-CALL: Final = web.RequestKey("call", Call)
+ARGS: Final = "args"
+BAD_BODY: Final = "bad_body"
+CALL: Final = "call"
+"""What `describe` leaves in the request for the handler."""
 APP_METHODS: Final = frozenset({"apps.connections.open"})
 """Called with the app-level token, not with a bot token."""
 
@@ -74,7 +75,7 @@ class WebApi:
         known = METHODS.get(method)
         if known is None:
             raise ApiError("unknown_method", req_method=method)
-        args = request[ARGS]
+        args: Args = request[ARGS]
         self.calls.append((method, args))
         channel = args.text("channel")
         wait_s = self.pacing.wait_for(team.id, method, known.tier, channel)
@@ -139,4 +140,5 @@ def _token(request: web.Request) -> str | None:
     header = request.headers.get("Authorization", "")
     if header.startswith("Bearer "):
         return header.removeprefix("Bearer ").strip()
-    return request[ARGS].text("token")
+    args: Args = request[ARGS]
+    return args.text("token")
