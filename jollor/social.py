@@ -202,7 +202,7 @@ class JollorSocial:
         """Return what `error` means for the bridge; see `bridge.errors`."""
         match error:
             case RateLimited():
-                wait = max(error.retry_after or _DEFAULT_WAIT, _SHORTEST_WAIT)
+                wait = _DEFAULT_WAIT if error.retry_after is None else max(error.retry_after, _SHORTEST_WAIT)
                 return Snooze("jollor_rate_limited", delay=wait, user_message="Jollor asks us to slow down.")
             case OutcomeUnknown():
                 return UnconfirmedError(
