@@ -18,27 +18,23 @@ from sandbox.slack.pacing import Pacing
 from sandbox.slack.state import State
 from sandbox.wire import Direction, End
 
-ARGS: Final = "args"
-BAD_BODY: Final = "bad_body"
-CALL: Final = "call"
-"""What `describe` leaves in the request for the handler."""
 APP_METHODS: Final = frozenset({"apps.connections.open"})
 """Called with the app-level token, not with a bot token."""
 
 
 def describe(request: web.Request, body: bytes) -> Call:
-    """Name a received call for faults and wire; keeps its arguments for the handler."""
+    """Name a received call for faults and wire; never fails, whatever the body is."""
     try:
         args = read_args(request, body)
-    except ApiError as error:
-        request[BAD_BODY] = error.code
+    except ApiError:
         args = Args({})
-    request[ARGS] = args
+    return _call_of(request, args)
+
+
+def _call_of(request: web.Request, args: Args) -> Call:
     known = ("channel", "text", "thread_ts", "ts", "timestamp", "name", "user", "username")
     facts = {name: str(args.values[name]) for name in known if name in args.values}
-    call = Call(End.SLACK, _operation(request.path), request.path, Direction.IN, facts)
-    request[CALL] = call
-    return call
+    return Call(End.SLACK, _operation(request.path), request.path, Direction.IN, facts)
 
 
 @dataclass
@@ -56,26 +52,24 @@ class WebApi:
     async def answer(self, request: web.Request) -> web.Response:
         """Answer one call. 200 with `ok` true or false, 429 when it came too fast."""
         method = request.match_info["method"]
-        token = _token(request)
         team: Team | None = None
         try:
-            if BAD_BODY in request:
-                raise ApiError(request[BAD_BODY])
+            args = read_args(request, await request.read())
+            token = _token(request, args)
             if method in APP_METHODS:
                 return self._ok(self._app_method(method, token), None)
             team = self._team(token)
-            return self._ok(self._call(method, team, request), team)
+            return self._ok(self._call(method, team, args, _call_of(request, args)), team)
         except _TooFast as error:
             headers = {"Retry-After": str(error.wait_s)}
             return web.json_response({"ok": False, "error": "ratelimited"}, status=429, headers=headers)
         except ApiError as error:
             return self._shown(error.as_json(), team)
 
-    def _call(self, method: str, team: Team, request: web.Request) -> Json:
+    def _call(self, method: str, team: Team, args: Args, named: Call) -> Json:
         known = METHODS.get(method)
         if known is None:
             raise ApiError("unknown_method", req_method=method)
-        args: Args = request[ARGS]
         self.calls.append((method, args))
         channel = args.text("channel")
         wait_s = self.pacing.wait_for(team.id, method, known.tier, channel)
@@ -87,7 +81,7 @@ class WebApi:
             self.state,
             self.changes,
             team,
-            hidden_s=self.faults.hidden_for_s(request[CALL]),
+            hidden_s=self.faults.hidden_for_s(named),
             reads_are_restricted=self.pacing.limits.reads_are_restricted,
         )
         if known.scopes:
@@ -136,9 +130,8 @@ def _operation(path: str) -> str:
     return rest if first == "api" else "response_url" if first in ("commands", "actions") else first
 
 
-def _token(request: web.Request) -> str | None:
+def _token(request: web.Request, args: Args) -> str | None:
     header = request.headers.get("Authorization", "")
     if header.startswith("Bearer "):
         return header.removeprefix("Bearer ").strip()
-    args: Args = request[ARGS]
     return args.text("token")
