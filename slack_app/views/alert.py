@@ -8,7 +8,6 @@ from slack_app.blocks import RenderedMessage
 from slack_app.ids import is_user_id
 from slack_app.markup import escaped, time_of
 from slack_app.views.card import open_button, project_label
-from slack_app.views.values import press_value
 
 _MEANING = (
     "Until it is connected again, messages and posts of that profile may not arrive here and replies may not "
@@ -36,7 +35,7 @@ def profile_alert(alert: ProfileAlert) -> RenderedMessage:
                     b.button(
                         "Mark as reconnected",
                         ActionId.MARK_RECONNECTED,
-                        value=press_value(alert.project_id),
+                        value=alert.alert_id,
                         style="primary",
                     ),
                 ]
@@ -47,7 +46,7 @@ def profile_alert(alert: ProfileAlert) -> RenderedMessage:
 
 def _cleared(alert: ProfileAlert, project: str) -> RenderedMessage:
     assert alert.cleared_at is not None
-    title = f"✅ The social profiles of {project} are connected again"
+    title = f"✅ A social profile of {project} was reconnected"
     by = alert.cleared_by if alert.cleared_by is not None and is_user_id(alert.cleared_by) else None
     person = f"<@{by}>" if by is not None else "somebody"
     facts = f"Marked by {person} · {time_of(alert.cleared_at)} · lost since {time_of(alert.since)}"
