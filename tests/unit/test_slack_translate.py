@@ -338,7 +338,7 @@ def test_names_are_needed_for_lines_and_edits_only() -> None:
     message = typed(text="<@U2> in <#C2>")
     for event in (message, changed({**message, "edited": EDITED}, typed())):
         needed = needed_ids(envelope(event))
-        assert (needed.users, needed.channels) == ({"U2"}, {"C2"})
+        assert (needed.users, needed.channels) == (frozenset({"U2"}), frozenset({"C2"}))
     for event in (deleted(message), {**message, "bot_id": "B1"}, {**message, "type": "app_mention"}):
         assert needed_ids(envelope(event)).users == frozenset()
     assert needed_ids({}).users == frozenset()
