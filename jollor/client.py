@@ -14,12 +14,12 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 from yarl import URL
 
-from jollor.errors import BadAnswer, CannotAsk, JollorError, NotSent, OutcomeUnknown, ServerDown
+from jollor.errors import BadAnswer, JollorError, NotSent, OutcomeUnknown, ServerDown
 from jollor.protocol import Answer, Base, Bearer, Call, Request, check
 from jollor.tokens import Clock
 
@@ -35,11 +35,27 @@ class Servers:
     app: str = "https://app.jollor.com/api"
     auth: str = "https://auth.jollor.com"
 
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for an address that cannot be one, before anything is sent to it."""
+        for name, address in (("JOLLOR_APP_URL", self.app), ("JOLLOR_AUTH_URL", self.auth)):
+            if not _is_base(address):
+                raise ValueError(f"{name} has to be an http address without a query")
+
     def url(self, request: Request) -> URL:
         """Return the address of `request`, sent exactly as it was encoded."""
         base = self.app if request.base is Base.APP else self.auth
         query = f"?{urlencode(request.query)}" if request.query else ""
         return URL(base.rstrip("/") + request.path + query, encoded=True)
+
+
+def _is_base(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        has_port = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    is_http = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    return is_http and has_port and not (parts.query or parts.fragment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +110,14 @@ class Funnel:
         headers = {"Accept": "application/json", "Content-Type": "application/json", **request.headers}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
-        try:
-            return session.request(
-                request.method,
-                self._servers.url(request),
-                headers=headers,
-                data=None if request.json is None else json.dumps(request.json).encode(),
-                timeout=aiohttp.ClientTimeout(total=None, connect=min(self.limits.connect_s, limit_s / 2)),
-                allow_redirects=False,
-            )
-        except ValueError as error:
-            raise CannotAsk(request.operation, "the address cannot be built") from error
+        return session.request(
+            request.method,
+            self._servers.url(request),
+            headers=headers,
+            data=None if request.json is None else json.dumps(request.json).encode(),
+            timeout=aiohttp.ClientTimeout(total=None, connect=min(self.limits.connect_s, limit_s / 2)),
+            allow_redirects=False,
+        )
 
     async def _body(self, response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
         chunks = bytearray()

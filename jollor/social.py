@@ -214,6 +214,8 @@ class JollorSocial:
                 return _down(project, "jollor_unauthorized", "Jollor refuses our token.")
             case NotSent():
                 return _down(project, "jollor_unreachable", "Jollor cannot be reached.")
+            case ServerDown() | BadAnswer() if error.operation.startswith("createToken"):
+                return _down(project, "jollor_sign_in", "Jollor's sign-in is having trouble.")
             case ServerDown():
                 if project is not None and await self._is_alive(project, error):
                     return BridgeError(
@@ -255,4 +257,4 @@ def _permanent(error: JollorError) -> BridgeError:
             return PermanentError("jollor_unaskable", user_message="Jollor cannot be asked about this one.")
         case Rejected():
             return PermanentError(f"jollor_rejected_{error.status}", user_message="Jollor refused it.")
-    return BridgeError("jollor_failed")
+    return BridgeError("jollor_failed")  # a kind of error that is new here

@@ -188,14 +188,41 @@ async def test_a_reply_for_which_there_is_no_token_was_not_sent(
         assert line.asked("createMessageReply") == 0
 
 
-async def test_a_reply_that_has_no_time_left_after_the_token_was_not_sent(
-    jollor: SimulatedJollor, conversation: Conversation
+@pytest.mark.parametrize("has_token", [False, True])
+async def test_a_reply_that_has_no_time_left_was_not_sent(
+    jollor: SimulatedJollor, conversation: Conversation, has_token: bool
 ) -> None:
     async with connected(jollor) as line:
+        if has_token:
+            await line.auth.bearer(conversation.project.id)
         call = op.create_message_reply(conversation.project.id, "zalo", conversation.id, "hi")
         with pytest.raises(ServerDown, match="nothing was sent"):
             await line.client.send(call, timeout_s=0)
     assert jollor.received_by_customer(conversation) == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "app.jollor.com/api",
+        "ftp://x.example",
+        "https://",
+        "http://x.example:nonsense",
+        "https://x.example?a=1",
+    ],
+)
+def test_an_address_that_cannot_be_one_is_refused_by_the_name_of_its_setting(address: str) -> None:
+    with pytest.raises(ValueError, match="JOLLOR_APP_URL"):
+        Servers(app=address)
+    with pytest.raises(ValueError, match="JOLLOR_AUTH_URL"):
+        Servers(auth=address)
+
+
+def test_paths_are_appended_to_the_base_as_they_are() -> None:
+    servers = Servers(app="https://x.example/api/")
+    url = servers.url(op.get_message("P", "a/../b c").request)
+    assert str(url) == "https://x.example/api/public/v1/messages/a%2F..%2Fb%20c"
 
 
 # --- answered ----------------------------------------------------------------------------------------

@@ -275,6 +275,16 @@ async def test_a_reply_that_cannot_get_a_token_was_not_sent_and_asks_nothing_els
         assert line.asked("getProject") == 0
 
 
+@pytest.mark.parametrize("fault", [Fault(FaultKind.STATUS, status=200), Fault(FaultKind.STATUS, status=500)])
+async def test_a_sign_in_that_makes_no_sense_is_the_targets_fault(
+    jollor: SimulatedJollor, conversation: Conversation, fault: Fault
+) -> None:
+    async with connected(jollor, limits=IMPATIENT) as line:
+        jollor.faults.add(End.JOLLOR, fault, "createToken")
+        with pytest.raises(TargetDown, match="jollor_sign_in"):
+            await reply(line.social, conversation)
+
+
 # --- whose fault -------------------------------------------------------------------------------------
 
 Asking = Callable[[JollorSocial, ProjectId], Awaitable[object]]

@@ -11,7 +11,7 @@ from jollor.errors import CredentialsMissing, ProjectRefused, ServerDown, SignIn
 from jollor.tokens import MemoryTokenStore, StoredToken, TokenKey
 from sandbox.clock import SandboxClock
 from sandbox.faults import Fault, FaultKind
-from sandbox.jollor import SimulatedJollor
+from sandbox.jollor import CLIENT_ID, CLIENT_SECRET, PASSWORD, USERNAME, SimulatedJollor
 from sandbox.jollor.model import Project
 from sandbox.jollor.switches import ErrorForm, ExpiryForm, RefreshRotation
 from sandbox.wire import End
@@ -144,6 +144,12 @@ async def test_a_project_of_somebody_else_gets_no_token(line: Connected, jollor:
     foreign = jollor.add_project("Not ours", jollor.add_agency("Elsewhere", [stranger]))
     with pytest.raises(ProjectRefused, match=foreign.id):
         await read(line, foreign)
+
+
+async def test_a_grant_is_a_call_like_any_other(line: Connected) -> None:
+    call = op.password_grant(CLIENT_ID, CLIENT_SECRET, USERNAME, PASSWORD)
+    token = await line.client.send(call)
+    assert token.scope == ("profile", "agency")
 
 
 @pytest.mark.parametrize("form", ErrorForm)
