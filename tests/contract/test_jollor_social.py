@@ -22,7 +22,7 @@ from sandbox.wire import End
 from tests.jollor_support import LIMITS, Connected, connected
 from tests.sandbox_jollor_support import Receiver, receiving
 
-IMPATIENT = replace(LIMITS, total_s=0.4, connect_s=0.2)
+IMPATIENT = replace(LIMITS, total_s=0.8, connect_s=0.4)
 AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
 
@@ -214,7 +214,7 @@ async def reply(
     social: JollorSocial, conversation: Conversation, text: str = "hi", provider: str = "zalo"
 ) -> None:
     project, target = ProjectId(conversation.project.id), ConversationId(conversation.id)
-    await social.reply(project, target, provider, text, timeout_s=0.4)
+    await social.reply(project, target, provider, text, timeout_s=0.8)
 
 
 async def test_a_reply_reaches_the_customer(
