@@ -1,4 +1,4 @@
-"""Commands that stay: `serve`, `worker`."""
+"""Commands that stay: `serve`, `worker`, `demo`."""
 
 from __future__ import annotations
 
@@ -28,3 +28,16 @@ def worker() -> None:
     """Run workers and schedules without HTTP; on PostgreSQL there may be several."""
     settings = opening.all_settings(quiet=False)
     raise typer.Exit(opening.run(service.serve(settings, with_worker=True, with_http=False)))
+
+
+@app.command()
+def demo(
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where the page is; 0 takes a free port.")
+    ] = 8080,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page.")] = False,
+) -> None:
+    """Run the bridge against a simulated Jollor and a simulated Slack, played in the browser."""
+    from sandbox.demo import main  # the simulated services are loaded by nobody else
+
+    raise typer.Exit(main(port, not no_browser))

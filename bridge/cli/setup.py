@@ -1,4 +1,4 @@
-"""Commands around the service: `migrate`, `rotate-keys`, `manifest`, `doctor`."""
+"""Commands around the service: `migrate`, `rotate-keys`, `manifest`."""
 
 from __future__ import annotations
 
