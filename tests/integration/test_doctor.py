@@ -317,11 +317,7 @@ async def test_a_webhook_that_does_not_deliver_says_why_and_shows_no_secret(
         FakeEnds(),
         FakeEnds(hook=Webhook("s3cret", None, None, None)),
         FakeEnds(public=False),
-        FakeEnds(
-            hook=dataclasses.replace(
-                OURS, subscriptions=frozenset(EVENT_TYPES) - {"dialogue_human_agent_needed"}
-            )
-        ),
+        FakeEnds(hook=dataclasses.replace(OURS, subscriptions=frozenset(EVENT_TYPES) - OPTIONAL_TYPES)),
     ],
 )
 async def test_a_webhook_is_fine_where_nothing_speaks_against_it(ends: FakeEnds) -> None:
