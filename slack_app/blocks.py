@@ -100,11 +100,12 @@ def mrkdwn(escaped: str) -> Element:
 # --- rich text ---------------------------------------------------------------------------------------
 
 
-def run(text: str, *, bold: bool = False, italic: bool = False) -> Element:
+def run(text: str, *, bold: bool = False, italic: bool = False, code: bool = False) -> Element:
     """A run of text within a rich-text section."""
     element: dict[str, Any] = {"type": "text", "text": text or " "}
-    if bold or italic:
-        element["style"] = {name: True for name, on in (("bold", bold), ("italic", italic)) if on}
+    style = {name: True for name, on in (("bold", bold), ("italic", italic), ("code", code)) if on}
+    if style:
+        element["style"] = style
     return Element(element)
 
 

@@ -3,8 +3,8 @@
 Pure. Wrong usage, unknown words and `help` are answered here; everything else is handed on as a word and
 the rest in its canonical form:
 
-- `link`, `unlink`: `PROJECT [#channel] [kind]`, the channel as "#C0123ABC" if its id is known, else "#name";
-- `admins`: empty, `add @U0123ABC` or `remove @U0123ABC`;
+- `link`, `unlink`: `PROJECT [channel] [kind]`, the channel as "<#C0123ABC>" if its id is known, else "#name";
+- `admins`: empty, `add <@U0123ABC>` or `remove <@U0123ABC>`;
 - `projects`, `status`: empty.
 """
 
@@ -43,7 +43,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The parts of `link` and `unlink`. `channel` is "#name", "#C0123ABC" or empty; `kind` may be empty."""
+    """The parts of `link` and `unlink`. `channel` is "#name", "<#C0123ABC>" or empty; `kind` may be empty."""
 
     project: str
     channel: str
@@ -80,7 +80,8 @@ def parse_link(rest: str) -> Link:
     channel = channels[-1] if channels and channels[-1].end() == len(rest) else None
     if channel is None:
         return Link(_project(rest), "", kind)
-    return Link(_project(rest[: channel.start()]), f"#{channel['id'] or channel['name']}", kind)
+    written = f"<#{channel['id']}>" if channel["id"] else f"#{channel['name']}"
+    return Link(_project(rest[: channel.start()]), written, kind)
 
 
 def _project(text: str) -> str:
@@ -115,7 +116,7 @@ def _admins(rest: str) -> Wanted | RenderedMessage:
         return sentence(
             f"Whom? Write {COMMAND} admins {act.lower()}, then @, and pick one person from Slack's list."
         )
-    return Wanted("admins", f"{act.lower()} @{user['id']}")
+    return Wanted("admins", f"{act.lower()} <@{user['id']}>")
 
 
 def _unknown(word: str) -> RenderedMessage:

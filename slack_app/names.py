@@ -41,7 +41,7 @@ _UNKNOWN_ICON = "speech_balloon"
 def network_name(provider: str) -> str:
     """Return what people call the network; one we do not know as Jollor calls it."""
     known = _NETWORKS.get(provider.strip().lower())
-    return known[0] if known is not None else clip(clean(provider), 30) or "Unknown network"
+    return known[0] if known is not None else clip(_harmless(provider), 30) or "Unknown network"
 
 
 def network_icon(provider: str) -> str:
@@ -56,10 +56,11 @@ def person_name(name: str) -> str:
     The separator and a leading "@" are taken out, so that nothing in a name can look like a network or
     a mention.
     """
-    cleaned = (
-        re.sub("[·•‧∙⋅・]+", "-", clean(name)).replace("<", "‹").replace(">", "›").lstrip("@").strip(" -")
-    )
-    return clip(cleaned, _MAX_NAME) or _NOBODY
+    return clip(_harmless(name).lstrip("@").strip(" -"), _MAX_NAME) or _NOBODY
+
+
+def _harmless(name: str) -> str:
+    return re.sub("[·•‧∙⋅・]+", "-", clean(name)).replace("<", "‹").replace(">", "›").strip(" -")
 
 
 def username(author: str, provider: str, origin: Origin) -> str:

@@ -18,7 +18,7 @@ from slack_app.answers import answer
 from slack_app.clients import Clients
 from slack_app.inbox import store
 from slack_app.views.help import sentence
-from slack_app.views.values import value_of_menu
+from slack_app.views.values import channel_in, value_of_menu
 
 log = logging.getLogger(__name__)
 
@@ -81,11 +81,11 @@ def _press(body: Mapping[str, Any], action: Mapping[str, Any]) -> ButtonPressed:
 
 
 def _selected(action: Mapping[str, Any]) -> str | None:
-    """Return a menu's choice: a channel, a person, or an option's value."""
+    """Return a menu's choice (channel, person, option's value), or the channel that a button stands for."""
     for name in ("selected_conversation", "selected_channel", "selected_user"):
         if chosen := _str(action.get(name)):
             return chosen
-    return _str(_dict(action.get("selected_option")).get("value")) or None
+    return _str(_dict(action.get("selected_option")).get("value")) or channel_in(_str(action.get("value")))
 
 
 def _key(body: Mapping[str, Any], action: Mapping[str, Any]) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 
 from bridge.content import Button, Notice
 from slack_app import blocks as b
@@ -15,15 +16,50 @@ _MAX_QUOTE = 2_800
 
 
 def notice(content: Notice) -> RenderedMessage:
-    """The sentence, the text it speaks of set apart, and the buttons."""
+    """The sentence, the text it speaks of set apart, and the buttons.
+
+    Within the sentence `<#C…>`, `<@U…>` and `` `code` `` are drawn; within the quote nothing is.
+    """
     words = b.clip(clean_text(content.text).strip(), _MAX_WORDS) or "…"
     quote = b.clip(clean_text(content.quote or "").strip(), _MAX_QUOTE)
-    parts = [b.section_of(b.run(words))]
+    parts = [b.section_of(*_sentence(words))]
     if quote:
         parts.append(b.quote_of(b.run(quote)))
     blocks = [b.rich_text(*parts)]
     blocks += button_rows(content.buttons)
-    return b.message(escaped(f"{words}\n{quote}".strip()), blocks)
+    return b.message(f"{_escaped_sentence(words)}\n{escaped(quote)}".strip(), blocks)
+
+
+_CODE = re.compile(r"<#(?P<channel>[CG][A-Z0-9]{2,30})>|<@(?P<user>[UW][A-Z0-9]{2,30})>|`(?P<code>[^`\n]+)`")
+
+
+def _sentence(words: str) -> Iterator[Element]:
+    end = 0
+    for match in _CODE.finditer(words):
+        if match.start() > end:
+            yield b.run(words[end : match.start()])
+        if match["channel"]:
+            yield b.channel(match["channel"])
+        elif match["user"]:
+            yield b.user(match["user"])
+        else:
+            yield b.run(match["code"], code=True)
+        end = match.end()
+    if end < len(words):
+        yield b.run(words[end:])
+
+
+def _escaped_sentence(words: str) -> str:
+    """For notifications: mentions as they are, everything else escaped."""
+    end, parts = 0, []
+    for match in _CODE.finditer(words):
+        is_mention = match["code"] is None
+        parts += [
+            escaped(words[end : match.start()]),
+            match.group() if is_mention else escaped(match["code"]),
+        ]
+        end = match.end()
+    return "".join([*parts, escaped(words[end:])])
 
 
 def button_rows(wanted: Iterable[Button]) -> list[Block]:

@@ -17,6 +17,16 @@ def press_value(project_id: str, *, kind: str | None = None, channel_id: str | N
     return json.dumps({name: value for name, value in members.items() if value is not None})
 
 
+def channel_in(value: str) -> str | None:
+    """Return the `channel_id` that `press_value` put there, None if there is none; never raises."""
+    try:
+        members = json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    channel = members.get("channel_id") if isinstance(members, dict) else None
+    return channel if isinstance(channel, str) else None
+
+
 # A menu has no value of its own; its block's id comes back with the choice.
 _MENU = "menu:"
 

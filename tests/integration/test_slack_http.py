@@ -227,7 +227,7 @@ async def test_a_command_is_stored_and_acknowledged_at_once(
     assert reply.text == "Linking…"
     (given,) = bridge.inbox.events
     assert isinstance(given, CommandGiven)
-    assert (given.word, given.rest) == ("link", f"Acme #{support.id} message")
+    assert (given.word, given.rest) == ("link", f"Acme <#{support.id}> message")
     assert (given.team_id, given.channel_id, given.user_id) == (bridge.slack.team.id, support.id, anna.id)
     assert given.response_url.startswith(bridge.slack.server.url)
 
