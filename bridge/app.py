@@ -38,6 +38,7 @@ from bridge.relay.inbound import Inbound
 from bridge.relay.outbound import Outbound
 from bridge.relay.posts import Posts
 from bridge.relay.replies import Replies
+from bridge.relay.settling import Settling
 from bridge.relay.upkeep import Upkeep
 from bridge.sender import Sender
 from bridge.settings import JollorSettings, Settings
@@ -263,6 +264,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         scale=scale,
     )
     replies = Replies(bridge.store, bridge.social, cards, scale=scale)
+    settling = Settling(bridge.store, bridge.social, cards, scale=scale)
     upkeep = Upkeep(bridge.store, lambda projects: _keep_fresh(bridge.auth, projects))
     commands = Commands(
         bridge.chat,
@@ -270,7 +272,13 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         bridge.connections,
         bridge.people,
         bridge.queries,
-        presses={ActionId.MARK_RECONNECTED: alerts.mark_reconnected},
+        presses={
+            ActionId.MARK_RECONNECTED: alerts.mark_reconnected,
+            ActionId.SETTLE_ARRIVED: settling.arrived,
+            ActionId.SETTLE_SEND_AGAIN: settling.send_again,
+            ActionId.SETTLE_DROP: settling.drop,
+            ActionId.SEND_ANYWAY: settling.send_anyway,
+        },
     )
     by_kind: dict[str, Handler] = {
         "conversation_changed": inbound.conversation_changed,
@@ -286,6 +294,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         "command_given": commands.command_given,
         "button_pressed": commands.button_pressed,
         "send_reply": replies.send_reply,
+        "settle_reply": settling.settle_reply,
         "mark_waiting": replies.mark_waiting,
         "renew_tokens": upkeep.renew_tokens,
         "remind_of_alerts": alerts.remind,

@@ -45,7 +45,7 @@ def match(outgoing: Sequence[Message], intents: Sequence[Intent]) -> Matches:
     left = list(outgoing)
     settled: list[tuple[Intent, Message]] = []
     open_intents = list(intents)
-    for is_same in (_exactly, _leniently):
+    for is_same in (is_same_text, _leniently):
         for intent in list(open_intents):
             found = next((m for m in left if _is_possible(intent, m) and is_same(intent, m)), None)
             if found is not None:
@@ -55,14 +55,15 @@ def match(outgoing: Sequence[Message], intents: Sequence[Intent]) -> Matches:
     return Matches(tuple(settled), tuple(left))
 
 
+def is_same_text(intent: Intent, message: Message) -> bool:
+    """The message says what the intent said, spaces and invisible characters aside."""
+    return normalised(intent.text) == normalised(message.text)
+
+
 def _is_possible(intent: Intent, message: Message) -> bool:
     if message.is_incoming or intent.sent_at is None or message.id in (intent.snapshot or ()):
         return False
     return message.sent_at >= intent.sent_at - CLOCK_TOLERANCE
-
-
-def _exactly(intent: Intent, message: Message) -> bool:
-    return normalised(intent.text) == normalised(message.text)
 
 
 def _leniently(intent: Intent, message: Message) -> bool:

@@ -227,6 +227,13 @@ class SendReply(_JollorEvent):
         return self.out_lane
 
 
+class SettleReply(_JollorEvent):
+    """Look in Jollor what became of a reply whose outcome is unknown. No lane: the lane waits for this."""
+
+    kind: Literal["settle_reply"] = "settle_reply"
+    intent_id: str
+
+
 class MarkWaiting(_Event):
     """A reply should have gone out by now; if it has not, its line says so."""
 
@@ -270,6 +277,7 @@ Event = Annotated[
     | RenewTokens
     | RemindOfAlerts
     | CleanUp
+    | SettleReply
     | MarkWaiting,
     Field(discriminator="kind"),
 ]

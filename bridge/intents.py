@@ -2,9 +2,10 @@
 
 Jollor answers a private reply with `{}` and knows no idempotency key, so the states are the memory:
 `pending` → `sending` (committed before the first byte) → `accepted` (2xx) → `confirmed` (its Jollor id is
-known), or `refused`, or `unknown` (no answer, 5xx, a crash found in `sending`), or `cancelled`, or `dropped`
-(a person decided so). Functions over a connection; moving on is conditional on the state moved from, so that
-a late worker changes nothing.
+known), or `refused`, or `unknown` (no answer, 5xx, a crash found in `sending`), or `cancelled` (by its writer
+in time). `held` waits for a person's word before it is sent, `dropped` is what a person decided against.
+Functions over a connection; moving on is conditional on the state moved from, so that a late worker changes
+nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 from sqlalchemy.engine import RowMapping
 
 from bridge.ids import (
@@ -46,9 +47,11 @@ class IntentState(StrEnum):
     REFUSED = "refused"
     UNKNOWN = "unknown"
     CANCELLED = "cancelled"
+    HELD = "held"
     DROPPED = "dropped"
 
 
+WAITING = (IntentState.PENDING, IntentState.HELD)
 IN_FLIGHT = (IntentState.SENDING, IntentState.UNKNOWN)
 MAY_ECHO = (IntentState.SENDING, IntentState.UNKNOWN, IntentState.ACCEPTED)
 """States in which the message may turn up in Jollor's lists without being known as ours yet."""
@@ -72,6 +75,11 @@ class Intent:
     deadline: datetime | None
     snapshot: frozenset[str] | None
     jollor_id: str | None
+    decision: str | None
+    looks: int
+    asked_at: datetime | None
+    held_for: str | None
+    first_sent_at: datetime | None
 
 
 def _intent(row: RowMapping) -> Intent:
@@ -90,6 +98,11 @@ def _intent(row: RowMapping) -> Intent:
         deadline=row["deadline"],
         snapshot=None if row["snapshot"] is None else frozenset(json.loads(row["snapshot"])),
         jollor_id=row["jollor_id"],
+        decision=row["decision"],
+        looks=row["looks"],
+        asked_at=row["asked_at"],
+        held_for=row["held_for"],
+        first_sent_at=row["first_sent_at"],
     )
 
 
@@ -141,7 +154,7 @@ def may_echo(conn: Connection, project: ProjectId, conversation: ConversationId)
             intents.c.project_id == project,
             intents.c.target_kind == TargetKind.CONVERSATION,
             intents.c.target_id == conversation,
-            intents.c.state.in_(MAY_ECHO),
+            or_(intents.c.state.in_(MAY_ECHO), _is_sent_before()),
         )
         .order_by(intents.c.sent_at, intents.c.id)
     ).mappings()
@@ -159,7 +172,7 @@ def move(
     **values: Any,
 ) -> bool:
     """Move an intent on if it is in one of the states `frm`, with a line in its history."""
-    finished = {} if to in (*IN_FLIGHT, IntentState.PENDING) else {"finished_at": now}
+    finished = {} if to in (*IN_FLIGHT, *WAITING) else {"finished_at": now}
     moved = conn.execute(
         update(intents)
         .where(intents.c.id == id_, intents.c.state.in_(list(frm)))
@@ -183,9 +196,63 @@ def begin(
         to=IntentState.SENDING,
         attempt=intent.attempt + 1,
         sent_at=now,
+        first_sent_at=intent.first_sent_at or now,
         deadline=now + timeout,
+        looks=0,
+        asked_at=None,
         snapshot=json.dumps(sorted(snapshot)),
     )
+
+
+def _is_sent_before() -> ColumnElement[bool]:
+    """A person has it sent again: until that happens the first attempt may still turn up."""
+    return and_(intents.c.state == IntentState.PENDING, intents.c.attempt > 0)
+
+
+def waiting_behind(conn: Connection, intent: Intent) -> list[Intent]:
+    """Return the replies to the same target that were typed later and are not on their way yet."""
+    rows = conn.execute(
+        select(intents)
+        .where(
+            intents.c.project_id == intent.target.project,
+            intents.c.target_kind == intent.target.kind,
+            intents.c.target_id == intent.target.id,
+            intents.c.state == IntentState.PENDING,
+            intents.c.id != intent.id,
+        )
+        .order_by(intents.c.ts)
+    ).mappings()
+    return [_intent(row) for row in rows]
+
+
+def held_for(conn: Connection, why: str) -> list[Intent]:
+    """Return the replies that are held for this reason, by their lines' order."""
+    rows = conn.execute(
+        select(intents)
+        .where(intents.c.held_for == why, intents.c.state == IntentState.HELD)
+        .order_by(intents.c.ts)
+    ).mappings()
+    return [_intent(row) for row in rows]
+
+
+def change(conn: Connection, id_: IntentId, **values: Any) -> None:
+    """Change facts of an intent that are no state."""
+    conn.execute(update(intents).where(intents.c.id == id_).values(**values))
+
+
+def sent_more_than_once(conn: Connection, project: ProjectId, conversation: ConversationId) -> list[Intent]:
+    """Return the settled intents of a conversation that people had sent again: a double may turn up."""
+    rows = conn.execute(
+        select(intents).where(
+            intents.c.project_id == project,
+            intents.c.target_kind == TargetKind.CONVERSATION,
+            intents.c.target_id == conversation,
+            intents.c.attempt > 1,
+            intents.c.doubled.is_(False),
+            intents.c.decision == "again",
+        )
+    ).mappings()
+    return [_intent(row) for row in rows]
 
 
 def confirm(conn: Connection, intent: Intent, now: datetime, jollor_id: str) -> bool:

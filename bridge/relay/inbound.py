@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from bridge import intents
 from bridge.content import (
     CardState,
     Context,
@@ -24,11 +23,9 @@ from bridge.content import (
     Origin,
 )
 from bridge.deliveries import Shown, put_channel_post, put_notice, put_reply, put_root
-from bridge.echo import match
 from bridge.errors import BridgeError, PermanentError
 from bridge.events import ConversationChanged, MessageHinted
 from bridge.ids import ConversationId, MessageId, ProjectId
-from bridge.intents import IntentState
 from bridge.links import links_of
 from bridge.mapping import (
     Origin as Whose,
@@ -44,13 +41,13 @@ from bridge.mapping import (
     threads_of,
     update_conversation,
 )
-from bridge.model import Link, LinkKind, Mark, Message, Target, TargetKind, Thread
+from bridge.model import Link, LinkKind, Message, Target, TargetKind, Thread
 from bridge.parts import split
 from bridge.ports import Social
 from bridge.queue.jobs import Job, NewJob, order_of, put_in
 from bridge.relay.announced import is_test_delivery
 from bridge.relay.cards import Cards
-from bridge.relay.marks import set_mark
+from bridge.relay.echoes import HOLD, Echoes
 from bridge.routing import choose
 from bridge.store.engine import Store
 
@@ -59,7 +56,6 @@ log = logging.getLogger(__name__)
 CONTEXT_MESSAGES = 5
 CARD_TEXT_CHARS = 1_500
 IDLE = timedelta(days=1)
-HOLD = timedelta(seconds=60)
 HOLD_LOOK = timedelta(seconds=5)
 TEST_WINDOW = timedelta(minutes=10)
 SEARCHED_CONVERSATIONS = 30
@@ -83,6 +79,7 @@ class Inbound:
         self._social = social
         self._cards = cards
         self._scale = scale
+        self._echoes = Echoes(cards, scale=scale)
 
     # --- conversations -------------------------------------------------------------------------------
 
@@ -163,21 +160,13 @@ class Inbound:
 
         Echoes of our replies are recorded and not shown: the writer's own line stands in the thread.
         """
-        candidates = intents.may_echo(conn, project, id_)
-        matches = match([m for m in fresh if not m.is_incoming], candidates)
-        for intent, message in matches.settled:
-            if intents.confirm(conn, intent, now, message.id):
-                remember_message(conn, now, project, id_, message, Whose.TEAM, intent.id)
-                set_mark(conn, now, intent.line, Mark.ACCEPTED)
-        settled = {message.id for _, message in matches.settled}
-        confirmed = {intent.id for intent, _ in matches.settled}
-        in_flight = [c for c in candidates if c.id not in confirmed and self._is_in_flight(c, now)]
+        echoes = self._echoes.settle(conn, now, project, id_, [m for m in fresh if not m.is_incoming])
         owed: list[tuple[Message, Whose]] = []
         held = False
         for message in fresh:
-            if message.id in settled:
+            if message.id in echoes.settled:
                 continue
-            if not message.is_incoming and in_flight:
+            if not message.is_incoming and echoes.more_may_come:
                 since = hold(conn, now, project, id_, message.id)
                 if now - since < HOLD / self._scale:
                     held = True
@@ -186,12 +175,6 @@ class Inbound:
             if remember_message(conn, now, project, id_, message, whose):
                 owed.append((message, whose))
         return owed, held
-
-    def _is_in_flight(self, intent: intents.Intent, now: datetime) -> bool:
-        """Its message may still turn up. An accepted one is waited for as long as others are held back."""
-        if intent.state is IntentState.SENDING:
-            return True
-        return intent.sent_at is not None and now - intent.sent_at < HOLD / self._scale
 
     def _show_in(
         self,

@@ -12,24 +12,29 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from bridge import intents
-from bridge.content import CardState
+from bridge.content import ActionId, Button, CardState
 from bridge.errors import PermanentError, Snooze, StoreUnavailable, TargetDown, UnconfirmedError
-from bridge.events import MarkWaiting, SendReply
+from bridge.events import MarkWaiting, SendReply, SettleReply
 from bridge.ids import IntentId
 from bridge.intents import Intent, IntentState
-from bridge.mapping import last_incoming, thread_by_id
-from bridge.model import Mark, MessageList
+from bridge.mapping import last_incoming, seen_messages, thread_by_id
+from bridge.model import Mark, Message, MessageList
 from bridge.policy import why_not
 from bridge.ports import Social
-from bridge.queue.jobs import Job
+from bridge.queue.jobs import Job, NewJob, put_in
 from bridge.relay.cards import Cards
+from bridge.relay.echoes import Echoes
 from bridge.relay.marks import say, set_mark
 from bridge.store.engine import Store
 
 log = logging.getLogger(__name__)
 
 REPLY_TIMEOUT_S = 10.0
+SHORTEST_TIMEOUT_S = 2.0
 WAITING_AFTER = timedelta(seconds=2)
+STILL_WAITING = (IntentState.PENDING, IntentState.SENDING, IntentState.UNKNOWN)
+LANE_LOOK = timedelta(seconds=2)
+"""How often a lane that a reply in doubt holds up looks whether it is settled."""
 
 
 class Replies:
@@ -40,6 +45,7 @@ class Replies:
         self._social = social
         self._cards = cards
         self._scale = scale
+        self._echoes = Echoes(cards, scale=scale)
 
     async def send_reply(self, event: SendReply, job: Job) -> None:
         """Send an intent that is due, at most once; what a crash left half-way becomes `unknown`."""
@@ -51,6 +57,9 @@ class Replies:
             await self._found_half_way(intent)
         elif intent.state is IntentState.PENDING:
             await self._send(intent)
+        elif intent.state is IntentState.UNKNOWN and intent.asked_at is None:
+            # The lane waits until it is settled, or people have been asked.
+            raise Snooze("in_doubt", delay=LANE_LOOK)
 
     async def _found_half_way(self, intent: Intent) -> None:
         """The process that was sending is gone; its call may go on until its deadline."""
@@ -73,6 +82,10 @@ class Replies:
         begun = await self._store.write(lambda conn: self._begin(conn, intent, snapshot))
         if begun is not None:
             await self._call(begun)
+            return
+        current = await self._store.read(lambda conn: intents.by_id(conn, intent.id))
+        if current is not None and current.state is IntentState.PENDING:
+            raise Snooze("changed_meanwhile", delay=timedelta(milliseconds=200))
 
     async def _problem(self, intent: Intent) -> str | None:
         """Return why the reply may not go out by Jollor's own rules, None if it may."""
@@ -92,19 +105,65 @@ class Replies:
         return await self._social.messages(intent.target.project, intent.target.conversation)
 
     def _begin(self, conn: Connection, intent: Intent, snapshot: MessageList) -> Intent | None:
-        """Commit `sending`; return the intent as it is now, None if it was cancelled or changed meanwhile."""
+        """Commit `sending`; return the intent as it is now, None if there is nothing to send any more.
+
+        What the list shows is taken into account first: a former attempt of this reply that did arrive, and
+        an answer from elsewhere that the writer has not seen.
+        """
         now = self._store.now(conn)
         current = intents.by_id(conn, intent.id)
         if current is None or now < current.due_at:
             return None
+        unseen = self._settle_first(conn, now, current, snapshot)
+        if unseen is not None and current.decision != "anyway":
+            self._ask_first(conn, now, current, unseen)
         began = intents.begin(
             conn,
             current,
             now,
-            timeout=timedelta(seconds=REPLY_TIMEOUT_S),
+            timeout=timedelta(seconds=max(SHORTEST_TIMEOUT_S, REPLY_TIMEOUT_S / self._scale)),
             snapshot=[message.id for message in snapshot.messages],
         )
         return intents.by_id(conn, intent.id) if began else None
+
+    def _settle_first(
+        self, conn: Connection, now: datetime, intent: Intent, snapshot: MessageList
+    ) -> Message | None:
+        """Settle what the list shows of our replies; return an answer of somebody else's nobody here saw."""
+        project, conversation = intent.target.project, intent.target.conversation
+        outgoing = [message for message in snapshot.messages if not message.is_incoming]
+        seen = seen_messages(conn, project, [message.id for message in outgoing])
+        unseen = [message for message in outgoing if message.id not in seen]
+        echoed = self._echoes.settle(conn, now, project, conversation, unseen)
+        others = [message for message in unseen if message.id not in echoed.settled]
+        return None if echoed.more_may_come or not others else others[-1]
+
+    def _ask_first(self, conn: Connection, now: datetime, intent: Intent, answer: Message) -> None:
+        """Hold the reply back: somebody else has answered meanwhile."""
+        held = intents.move(
+            conn,
+            intent.id,
+            now,
+            frm=[IntentState.PENDING],
+            to=IntentState.HELD,
+            reason="answered elsewhere",
+            held_for="collision",
+            asked_at=now,
+        )
+        thread = thread_by_id(conn, intent.thread)
+        if not held or thread is None:
+            return
+        set_mark(conn, now, intent.line, Mark.WAITING)
+        ago_s = max(0, round((now - answer.sent_at).total_seconds()))
+        ago = f"{ago_s} s" if ago_s < 120 else f"{ago_s // 60} min"
+        sentence = (
+            f"{answer.sender} answered {ago} ago, not from Slack: “{answer.text[:200]}”. Send this anyway?"
+        )
+        buttons = (
+            Button(action=ActionId.SEND_ANYWAY, label="Send anyway", value=intent.id, style="primary"),
+            Button(action=ActionId.SETTLE_DROP, label="Drop", value=intent.id),
+        )
+        say(conn, now, thread, intent.line, sentence, quote=intent.text, buttons=buttons)
 
     async def _call(self, intent: Intent) -> None:
         assert intent.deadline is not None
@@ -179,27 +238,20 @@ class Replies:
         await self._store.write(conclude)
 
     async def _conclude_unknown(self, intent: Intent, reason: str) -> None:
-        def conclude(conn: Connection) -> None:
-            now = self._store.now(conn)
-            if not intents.move(
-                conn, intent.id, now, frm=[IntentState.SENDING], to=IntentState.UNKNOWN, reason=reason
-            ):
-                return
-            thread = thread_by_id(conn, intent.thread)
-            assert thread is not None
-            set_mark(conn, now, intent.line, Mark.DOUBT)
-            say(
-                conn,
-                now,
-                thread,
-                intent.line,
-                "Nobody can say whether this reached the customer: " + reason + " It is not sent again by "
-                "itself. Look in Jollor; if it is not there, send it once more.",
-                quote=intent.text,
-                buttons=(self._cards.button(intent.target.project),),
-            )
+        """It may have happened: have `relay.settling` look; the lane waits meanwhile."""
 
-        await self._store.write(conclude)
+        def conclude(conn: Connection) -> bool:
+            now = self._store.now(conn)
+            is_unknown = intents.move(
+                conn, intent.id, now, frm=[IntentState.SENDING], to=IntentState.UNKNOWN, reason=reason
+            )
+            if is_unknown:
+                look = SettleReply(project_id=intent.target.project, intent_id=intent.id)
+                put_in(conn, [NewJob(look)], now)
+            return is_unknown
+
+        if await self._store.write(conclude):
+            raise Snooze("in_doubt", delay=LANE_LOOK)
 
     async def mark_waiting(self, event: MarkWaiting, job: Job) -> None:
         """A reply that is still on its way two seconds after it was due says so on its line."""
@@ -208,7 +260,7 @@ class Replies:
         def mark(conn: Connection) -> datetime | None:
             now = self._store.now(conn)
             intent = intents.by_id(conn, id_)
-            if intent is None or intent.state not in (IntentState.PENDING, IntentState.SENDING):
+            if intent is None or intent.state not in STILL_WAITING or intent.asked_at:
                 return None
             due = intent.due_at + WAITING_AFTER / self._scale
             if now < due:  # an edit has restarted the window

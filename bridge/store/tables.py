@@ -355,8 +355,15 @@ deliveries = Table(
     Column("merge_key", Text, comment="a waiting update with the same key is replaced, not added to"),
     Index(
         "ix_deliveries_ready",
+        "bucket",
         "priority",
         "seq",
+        sqlite_where=text("state in ('ready', 'uncertain')"),
+        postgresql_where=text("state in ('ready', 'uncertain')"),
+    ),
+    Index(
+        "ix_deliveries_due",
+        "scheduled_at",
         sqlite_where=text("state in ('ready', 'uncertain')"),
         postgresql_where=text("state in ('ready', 'uncertain')"),
     ),
@@ -448,8 +455,12 @@ intents = Table(
     Column("snapshot", Text, comment="JSON list of the message ids that existed before sending"),
     Column("looks", Integer, nullable=False, server_default="0"),
     Column("reason", Text),
+    Column("asked_at", UtcDateTime, comment="when people were asked to decide"),
     Column("decided_by", String(32)),
     Column("decision", String(16)),
+    Column("held_for", String(40), comment="doubt:ID, collision, late: why a person decides"),
+    Column("first_sent_at", UtcDateTime, comment="of several attempts the first"),
+    Column("doubled", Boolean, nullable=False, server_default=text("false")),
     UniqueConstraint("team", "channel_id", "ts"),
     # One Jollor message settles one intent, across teams.
     UniqueConstraint("project_id", "jollor_id"),
