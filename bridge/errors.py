@@ -42,7 +42,14 @@ class PermanentError(BridgeError):
 
 
 class UnconfirmedError(BridgeError):
-    """Sent, but no answer came: it may have happened. Look before sending again, or ask a person."""
+    """Sent, but no answer came: it may have happened. Look before sending again, or ask a person.
+
+    `is_suspect`: the other side did answer, with trouble of its own, so what was sent may be what breaks it.
+    """
+
+    def __init__(self, code: str, *, user_message: str | None = None, is_suspect: bool = False) -> None:
+        super().__init__(code, user_message=user_message)
+        self.is_suspect = is_suspect
 
 
 class CannotTell(BridgeError):

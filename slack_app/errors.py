@@ -192,7 +192,9 @@ def _refused(refusal: Refusal, team: TeamId, channel: ChannelId | None, is_repea
         return PermanentError(code, user_message=_PERMANENT[code])
     if code in _BROKEN:
         # Blocks that break Slack break it each time: tries must count, so this is not the target's fault.
-        return _doubt(code) if not is_repeatable else BridgeError(code, user_message="Slack had a problem.")
+        if is_repeatable:
+            return BridgeError(code, user_message="Slack had a problem.")
+        return _doubt(code, is_suspect=True)
     if code == "unreadable_answer" or (refusal.status or 0) >= 500:
         return _in_doubt(code, team, is_repeatable)
     return BridgeError(code, user_message="Slack refused that.")
@@ -213,8 +215,9 @@ def _in_doubt(code: str, team: TeamId, is_repeatable: bool) -> BridgeError:
     return _doubt(code)
 
 
-def _doubt(code: str) -> UnconfirmedError:
-    return UnconfirmedError(code, user_message="Slack did not say whether that was posted.")
+def _doubt(code: str, *, is_suspect: bool = False) -> UnconfirmedError:
+    sentence = "Slack did not say whether that was posted."
+    return UnconfirmedError(code, user_message=sentence, is_suspect=is_suspect)
 
 
 def retry_after(headers: object) -> timedelta:

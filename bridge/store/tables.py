@@ -327,7 +327,7 @@ deliveries = Table(
     Column("id", String(16), nullable=False, unique=True),
     Column("team", String(32), nullable=False),
     Column("channel_id", String(32), nullable=False),
-    Column("act", String(10), nullable=False, comment="post, update, delete, add_mark, remove_mark"),
+    Column("act", String(12), nullable=False, comment="post, update, delete, add_mark, remove_mark"),
     Column("kind", String(16), nullable=False),
     Column("thread_id", String(16), comment="the post goes under this thread's root, or is its root"),
     Column("is_root", Boolean, nullable=False, server_default=text("false")),

@@ -95,7 +95,7 @@ def upgrade() -> None:
         sa.Column("team", sa.String(length=32), nullable=False),
         sa.Column("channel_id", sa.String(length=32), nullable=False),
         sa.Column(
-            "act", sa.String(length=10), nullable=False, comment="post, update, delete, add_mark, remove_mark"
+            "act", sa.String(length=12), nullable=False, comment="post, update, delete, add_mark, remove_mark"
         ),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column(

@@ -1,0 +1,23 @@
+"""Removing deliveries that nobody asks for any more."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, select
+
+from bridge.deliveries.row import State
+from bridge.store.tables import deliveries, shown_messages
+
+
+def forget_old(conn: Connection, before: datetime) -> int:
+    """Delete finished deliveries from before `before`, apart from roots and what shows messages."""
+    keep = select(shown_messages.c.delivery_id)
+    return conn.execute(
+        delete(deliveries).where(
+            deliveries.c.state.in_((State.DONE, State.REFUSED)),
+            deliveries.c.finished_at < before,
+            deliveries.c.is_root.is_(False),
+            deliveries.c.id.not_in(keep),
+        )
+    ).rowcount

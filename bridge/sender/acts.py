@@ -1,0 +1,256 @@
+"""One delivery: the calls that it takes, and what their outcome means for its row.
+
+A post in doubt is looked up before it is made again, always by the row's state. Where reading back is not
+possible it is posted once more, marked as a possible repeat. All other acts may be done twice without harm.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from bridge.content import Content, Notice
+from bridge.deliveries import Act, Deliveries, Delivery, put_channel_post, put_notice, put_root
+from bridge.errors import (
+    BridgeError,
+    CannotTell,
+    PermanentError,
+    RootGone,
+    Snooze,
+    StoreUnavailable,
+    TargetDown,
+    UnconfirmedError,
+)
+from bridge.ids import MessageTs
+from bridge.mapping import replace_root, thread_by_id
+from bridge.ports import Chat, Outgoing, Posted
+from bridge.queue.retry import backoff_s
+from bridge.store.engine import Store
+
+log = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 8
+FIRST_LOOK = timedelta(seconds=3)
+"""After a doubt: time for a post that Slack took late to become visible."""
+NEXT_LOOK = timedelta(seconds=9)
+LOOK_UNTIL = timedelta(seconds=30)
+"""Looked up again until this long after the attempt, then taken as not posted."""
+CLOCK_TOLERANCE = timedelta(minutes=2)
+ANOTHER_ROOT = timedelta(minutes=1)
+"""Between two repeats of a root: without one its thread cannot be, so it is not given up after the first."""
+GONE = "message_not_found"
+
+RootCard = Callable[[Connection, Delivery], Content]
+"""Returns the card for a thread whose root was deleted."""
+
+IsOurs = Callable[[], bool]
+"""Whether the lease still holds: asked before what cannot be done twice."""
+
+
+class LeaseLost(Exception):
+    """We stood still for longer than the lease; somebody else looks after the row now."""
+
+
+class Acts:
+    """Makes the attempt that a claimed row is due for."""
+
+    def __init__(
+        self, store: Store, deliveries: Deliveries, chat: Chat, *, root_card: RootCard, scale: float = 1.0
+    ) -> None:
+        self._store = store
+        self._deliveries = deliveries
+        self._chat = chat
+        self._root_card = root_card
+        self._scale = scale
+        self._jitter = random.Random()
+
+    async def attempt(self, one: Delivery, is_ours: IsOurs) -> str:
+        """Do what `one` asks for and record what became of it; returns that as a word.
+
+        Raises `StoreUnavailable` if it could not be recorded.
+        """
+        try:
+            return await self._act(one, is_ours)
+        except LeaseLost:
+            return "lease_lost"
+        except Snooze as error:
+            await self._deliveries.limited(one, error.delay)
+            return "limited"
+        except TargetDown as error:
+            await self._deliveries.paused(one, error.target, error.user_message)
+            return "paused"
+        except PermanentError as error:
+            return await self._refuse(one, f"{error.code}: {error.user_message}")
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one broken row must not stop the others
+            return await self._failed(one, error)
+
+    async def _act(self, one: Delivery, is_ours: IsOurs) -> str:
+        match one.act:
+            case Act.POST:
+                return await self._post(one, is_ours)
+            case Act.UPDATE:
+                return await self._again_is_fine(one, self._update)
+            case Act.DELETE:
+                return await self._again_is_fine(one, self._delete)
+            case Act.ADD_MARK:
+                return await self._again_is_fine(one, self._add_mark)
+            case Act.REMOVE_MARK:
+                return await self._again_is_fine(one, self._remove_mark)
+
+    async def _failed(self, one: Delivery, error: Exception) -> str:
+        if not isinstance(error, BridgeError):
+            log.error("delivery.broke", exc_info=error)
+        if one.attempt >= MAX_ATTEMPTS:
+            return await self._refuse(one, repr(error))
+        pause = timedelta(seconds=backoff_s(one.attempt, self._jitter))
+        await self._deliveries.again(one, repr(error), delay=pause)
+        return "failed"
+
+    async def _refuse(self, one: Delivery, reason: str) -> str:
+        await self._deliveries.refused(one, reason, then=lambda conn, now: _say_instead(conn, now, one))
+        return "refused"
+
+    # --- posts ---------------------------------------------------------------------------------------
+
+    async def _post(self, one: Delivery, is_ours: IsOurs) -> str:
+        outgoing = _outgoing(one)
+        if not one.in_doubt:
+            return await self._post_now(one, outgoing, is_ours)
+        try:
+            found = await self._chat.find(outgoing, since=one.sent_at - CLOCK_TOLERANCE)
+        except CannotTell as error:
+            return await self._post_once_more(one, error, is_ours)
+        except Snooze as error:  # reading is limited, posting may not be: others go on
+            await self._deliveries.again(one, str(error), delay=error.delay, is_attempt=False)
+            return "look_limited"
+        if found is not None:
+            return await self._landed(one, outgoing, found, "found")
+        if await self._may_still_appear(one):
+            await self._deliveries.again(one, "not seen yet", delay=NEXT_LOOK, is_attempt=False)
+            return "not_seen"
+        if one.attempt > MAX_ATTEMPTS:
+            return await self._refuse(one, "Slack breaks on it each time.")
+        fresh = await self._deliveries.not_there(one)
+        if fresh is None:
+            raise LeaseLost
+        return await self._post_now(fresh, outgoing, is_ours)
+
+    async def _may_still_appear(self, one: Delivery) -> bool:
+        now = await self._store.read(self._store.now)
+        return now - one.sent_at < LOOK_UNTIL / self._scale
+
+    async def _post_once_more(self, one: Delivery, error: CannotTell, is_ours: IsOurs) -> str:
+        log.warning("delivery.cannot_tell", extra={"reason": str(error)})
+        is_first = await self._deliveries.repeat_once(one)
+        if not is_first and not one.is_root:
+            await self._deliveries.refused(one, f"Posted twice, confirmed neither time ({error}).")
+            return "refused"
+        return await self._post_now(one, _outgoing(one, possible_repeat=True), is_ours)
+
+    async def _post_now(self, one: Delivery, outgoing: Outgoing, is_ours: IsOurs) -> str:
+        if not is_ours():
+            raise LeaseLost
+        try:
+            posted = await self._chat.post(outgoing)
+        except RootGone:
+            return await self._root_gone(one, None)
+        except UnconfirmedError as error:
+            delay = ANOTHER_ROOT if outgoing.possible_repeat and one.is_root else FIRST_LOOK
+            await self._deliveries.uncertain(one, str(error), delay=delay, is_attempt=error.is_suspect)
+            return "uncertain"
+        return await self._landed(one, outgoing, posted, "done")
+
+    async def _landed(self, one: Delivery, outgoing: Outgoing, posted: Posted, outcome: str) -> str:
+        if outgoing.thread_ts is not None and posted.thread_ts != outgoing.thread_ts:
+            # The root was deleted: Slack put the reply into the channel, where nobody will understand it.
+            return await self._root_gone(one, posted.ts)
+        await self._deliveries.done(one, posted.ts)
+        return outcome
+
+    async def _root_gone(self, one: Delivery, stray: MessageTs | None) -> str:
+        def give_a_new_root(conn: Connection, now: datetime) -> None:
+            assert one.thread is not None
+            assert one.root_ts is not None
+            replace_root(conn, now, one.thread, one.root_ts, self._root_card(conn, one))
+
+        await self._deliveries.root_gone(one, stray, then=give_a_new_root)
+        return "root_gone"
+
+    # --- what may be done twice ----------------------------------------------------------------------
+
+    async def _again_is_fine(self, one: Delivery, act: Callable[[Delivery], Awaitable[None]]) -> str:
+        try:
+            await act(one)
+        except UnconfirmedError as error:
+            await self._deliveries.again(one, str(error), delay=FIRST_LOOK, is_attempt=error.is_suspect)
+            return "repeated"
+        except PermanentError as error:
+            if error.code != GONE:
+                raise
+            # Deleted in the meantime: there is nothing left to draw or to mark.
+            await self._deliveries.done(one, None, reason=error.user_message)
+            return "gone"
+        await self._deliveries.done(one, None)
+        return "done"
+
+    async def _update(self, one: Delivery) -> None:
+        assert one.content is not None
+        outgoing = Outgoing(one.id, one.kind, one.team, one.channel, None, one.content)
+        await self._chat.update(one.team, one.channel, _line(one), outgoing)
+
+    async def _delete(self, one: Delivery) -> None:
+        await self._chat.delete(one.team, one.channel, _line(one))
+
+    async def _add_mark(self, one: Delivery) -> None:
+        assert one.mark is not None
+        await self._chat.add_mark(one.team, one.channel, _line(one), one.mark)
+
+    async def _remove_mark(self, one: Delivery) -> None:
+        assert one.mark is not None
+        await self._chat.remove_mark(one.team, one.channel, _line(one), one.mark)
+
+
+def _line(one: Delivery) -> MessageTs:
+    assert one.line_ts is not None
+    return one.line_ts
+
+
+def _outgoing(one: Delivery, *, possible_repeat: bool = False) -> Outgoing:
+    assert one.content is not None
+    is_reply = one.thread is not None and not one.is_root
+    if is_reply and one.root_ts is None:
+        raise PermanentError("no_root", user_message="Slack refused the thread's first message.")
+    return Outgoing(
+        id=one.id,
+        kind=one.kind,
+        team=one.team,
+        channel=one.channel,
+        thread_ts=one.root_ts if is_reply else None,
+        content=one.content,
+        also_to_channel=one.also_to_channel,
+        possible_repeat=possible_repeat,
+    )
+
+
+def _say_instead(conn: Connection, now: datetime, one: Delivery) -> None:
+    """Where Slack refuses what we wanted to show, a plain sentence says so; a thread gets a plain root."""
+    if one.act is not Act.POST or isinstance(one.content, Notice):
+        return
+    if one.thread is None:
+        words = Notice(text="Something could not be shown here. Please look in Jollor.")
+        put_channel_post(conn, now, one.team, one.channel, "notice", words)
+        return
+    thread = thread_by_id(conn, one.thread)
+    assert thread is not None
+    if one.is_root:
+        words = Notice(text="A conversation begins here; its card could not be shown. Please look in Jollor.")
+        put_root(conn, now, thread, "root", words)
+    elif one.root_ts is not None:
+        words = Notice(text="A message could not be shown here. Please look in Jollor.")
+        put_notice(conn, now, thread, words)
