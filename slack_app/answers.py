@@ -33,7 +33,9 @@ async def answer(clients: Clients, response_url: str, rendered: RenderedMessage,
         "unfurl_media": False,
     }
     try:
-        async with clients.session.post(url, json=body, allow_redirects=False) as response:
+        async with clients.session.post(
+            url, json=body, allow_redirects=False, proxy=clients.proxy
+        ) as response:
             status, headers, said = response.status, response.headers, await response.text(errors="replace")
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         if was_never_sent(error):

@@ -6,14 +6,16 @@ repeating and remembering are left to the senders of the bridge.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bridge.content import Content
-from bridge.errors import PermanentError, RootGone, TargetDown
+from bridge.errors import BridgeError, PermanentError, RootGone, TargetDown, UnconfirmedError
 from bridge.ids import ChannelId, MessageTs, TeamId, UserId
 from bridge.model import Channel, Clock, Mark, Person
 from bridge.ports import Outgoing, Posted
@@ -27,10 +29,13 @@ from slack_app.ids import METADATA_TYPE
 from slack_app.people import stranger, to_person
 from slack_app.render import render
 
+log = logging.getLogger(__name__)
+
 _PEOPLE_FOR = timedelta(minutes=5)
 _CHANNELS_FOR = timedelta(minutes=1)
 _NAMELESS_FOR = timedelta(minutes=10)
 _ROOT_GONE = frozenset({"thread_not_found", "cannot_reply_to_message", "message_not_found"})
+_NOT_DRAWN = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
 _CUSTOM_NAMES = "chat:write.customize"
 
 
@@ -51,34 +56,33 @@ class SlackChat:
     # --- our messages --------------------------------------------------------------------------------
 
     async def post(self, outgoing: Outgoing) -> Posted:
-        """Post once. Without the scope for other names, the author stands in the message instead.
+        """Post once. What Slack refuses to draw is posted in a plainer form rather than not at all.
 
         Raises `RootGone` where Slack refuses the thread; where it posts outside of it, the answer says so.
         """
         rendered = await self._render(outgoing)
-        try:
-            return await self._post(outgoing, rendered)
-        except TargetDown as error:
-            if error.code != "missing_scope" or rendered.username is None or not _lacks_names(error):
-                raise
-        except PermanentError as error:
-            if outgoing.thread_ts is None or error.code not in _ROOT_GONE:
-                raise
-            raise RootGone(error.code) from error
-        # Refused, so nothing was posted: the second call is not a repetition.
-        self._nameless.put(outgoing.team, True)
-        return await self._post(outgoing, await self._render(outgoing))
+        while True:
+            try:
+                return await self._post(outgoing, rendered)
+            except (PermanentError, TargetDown) as error:
+                if outgoing.thread_ts is not None and error.code in _ROOT_GONE:
+                    raise RootGone(error.code) from error
+                # Refused, so nothing was posted: another call is no repetition.
+                plainer = await self._plainer(outgoing, rendered, error)
+                if plainer is None:
+                    raise
+                rendered = plainer
 
     async def update(self, team: TeamId, channel: ChannelId, ts: MessageTs, outgoing: Outgoing) -> None:
         """Redraw our own message in place; it keeps its metadata and its name."""
         rendered = await self._render(outgoing)
-        await self._clients.call(
-            lambda client: client.chat_update(
-                channel=channel, ts=ts, text=rendered.text, blocks=list(rendered.blocks), parse="none"
-            ),
-            team=team,
-            channel=channel,
-        )
+        try:
+            await self._update(team, channel, ts, rendered)
+        except PermanentError as error:
+            if error.code not in _NOT_DRAWN:
+                raise
+            log.error("slack.blocks_refused", extra={"code": error.code, "kind": outgoing.kind})
+            await self._update(team, channel, ts, replace(rendered, blocks=()))
 
     async def delete(self, team: TeamId, channel: ChannelId, ts: MessageTs) -> None:
         """Delete our own message; one that is gone already is fine."""
@@ -219,12 +223,35 @@ class SlackChat:
         scopes = await self._clients.scopes(team)
         return not scopes or _CUSTOM_NAMES in scopes
 
+    async def _plainer(
+        self, outgoing: Outgoing, rendered: RenderedMessage, error: PermanentError | TargetDown
+    ) -> RenderedMessage | None:
+        """Return a form without what Slack refused, None if there is none. Each step takes something away."""
+        if error.code == "missing_scope" and rendered.username is not None and _lacks_names(error):
+            self._nameless.put(outgoing.team, True)
+            return await self._render(outgoing)
+        if error.code in _NOT_DRAWN and rendered.blocks:
+            log.error("slack.blocks_refused", extra={"code": error.code, "kind": outgoing.kind})
+            return replace(rendered, blocks=())
+        return None
+
+    async def _update(
+        self, team: TeamId, channel: ChannelId, ts: MessageTs, rendered: RenderedMessage
+    ) -> None:
+        await self._clients.call(
+            lambda client: client.chat_update(
+                channel=channel, ts=ts, text=rendered.text, blocks=list(rendered.blocks), parse="none"
+            ),
+            team=team,
+            channel=channel,
+        )
+
     async def _post(self, outgoing: Outgoing, rendered: RenderedMessage) -> Posted:
         answer = await self._clients.call(
             lambda client: client.chat_postMessage(
                 channel=outgoing.channel,
                 text=rendered.text,
-                blocks=list(rendered.blocks),
+                blocks=list(rendered.blocks) or None,
                 thread_ts=outgoing.thread_ts,
                 reply_broadcast=True if outgoing.also_to_channel and outgoing.thread_ts else None,
                 username=rendered.username,
@@ -238,8 +265,11 @@ class SlackChat:
             channel=outgoing.channel,
             is_repeatable=False,
         )
-        ts, thread = _member_str(answer, "ts"), _str(_member(answer, "message").get("thread_ts"))
-        return Posted(ts=MessageTs(ts), thread_ts=None if thread in (None, ts) else MessageTs(thread or ""))
+        ts = None if answer is None else _str(answer.get("ts"))
+        if ts is None:
+            raise UnconfirmedError("answer_without_ts", user_message="Slack did not say where that is.")
+        thread = _str(_member(answer, "message").get("thread_ts"))
+        return Posted(MessageTs(ts), None if thread is None or thread == ts else MessageTs(thread))
 
 
 def metadata_of(outgoing: Outgoing) -> dict[str, Any]:
@@ -247,18 +277,13 @@ def metadata_of(outgoing: Outgoing) -> dict[str, Any]:
     return {"event_type": METADATA_TYPE, "event_payload": {"kind": outgoing.kind, "id": outgoing.id}}
 
 
-def _lacks_names(error: TargetDown) -> bool:
+def _lacks_names(error: BridgeError) -> bool:
     return _CUSTOM_NAMES in (error.user_message or "")
 
 
 def _member(answer: AsyncSlackResponse | None, name: str) -> Mapping[str, Any]:
     value = None if answer is None else answer.get(name)
     return value if isinstance(value, Mapping) else {}
-
-
-def _member_str(answer: AsyncSlackResponse | None, name: str) -> str:
-    value = None if answer is None else answer.get(name)
-    return value if isinstance(value, str) else ""
 
 
 def _str(value: object) -> str | None:

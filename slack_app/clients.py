@@ -14,6 +14,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
+from yarl import URL
 
 from bridge.ids import ChannelId, TeamId, UserId
 from slack_app.errors import CALL_FAILURES, refusal_of, to_bridge_error
@@ -59,6 +60,7 @@ class Clients:
         """`timeout_s` is the limit of one call, connecting included."""
         self._tokens = tokens
         self.api_url = api_url if api_url.endswith("/") else api_url + "/"
+        self._is_local = URL(self.api_url).host in ("127.0.0.1", "localhost", "::1")
         self._timeout = aiohttp.ClientTimeout(
             # connecting has a limit of its own, so that "never sent" can be told from "no answer"
             total=timeout_s,
@@ -88,7 +90,17 @@ class Clients:
 
     def blank(self) -> AsyncWebClient:
         """Return a client without a token, for Bolt to copy and for app-level tokens."""
-        return AsyncWebClient(base_url=self.api_url, session=self.session, retry_handlers=[], logger=sdk_log)
+        client = AsyncWebClient(
+            base_url=self.api_url, session=self.session, retry_handlers=[], logger=sdk_log
+        )
+        if self._is_local:
+            client.proxy = None  # the SDK takes HTTPS_PROXY from the environment, but never NO_PROXY
+        return client
+
+    @property
+    def proxy(self) -> str | None:
+        """The proxy of the environment that calls go through, for what is no Web API call."""
+        return self.blank().proxy
 
     async def token(self, team: TeamId | None) -> str:
         """Return the bot token for `team`."""

@@ -115,7 +115,7 @@ class SocketMode:
             socket = await self._clients.session.ws_connect(
                 str(answer.get("url")),
                 heartbeat=self._heartbeat_s,
-                proxy=client.proxy,
+                proxy=self._clients.proxy,
                 max_msg_size=4 * 1024 * 1024,
             )
             return await Connection.greeted(self._app, socket)

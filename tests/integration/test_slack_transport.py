@@ -217,6 +217,60 @@ async def test_names_are_left_out_from_the_start_if_the_scope_is_known_to_be_mis
     assert "username" not in post
 
 
+@pytest.mark.parametrize("code", ["invalid_blocks", "msg_blocks_too_long"])
+async def test_what_slack_does_not_draw_is_posted_as_text(
+    odd: OddSlack, chat: SlackChat, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd.answers("chat.postMessage", says({"ok": False, "error": code}), says({"ok": True, "ts": "1.000002"}))
+    posted = await chat.post(outgoing(content=a_line("Where is it?")))
+    first, second = (body for method, body in odd.asked if method == "chat.postMessage")
+    assert posted.ts == "1.000002"
+    assert "blocks" in first
+    assert "blocks" not in second
+    assert second["text"] == "Maria · Instagram: Where is it?"
+    assert "slack.blocks_refused" in caplog.text
+
+
+async def test_an_update_that_slack_does_not_draw_becomes_text(
+    odd: OddSlack, chat: SlackChat, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd.answers("chat.update", says({"ok": False, "error": "invalid_blocks"}), says({"ok": True}))
+    await chat.update(TEAM, CHANNEL, MessageTs("1.000001"), outgoing())
+    assert [body["blocks"] == [] for method, body in odd.asked if method == "chat.update"] == [False, True]
+    odd.script["chat.update"] = [says({"ok": False, "error": "cant_update_message"})]
+    with pytest.raises(PermanentError):
+        await chat.update(TEAM, CHANNEL, MessageTs("1.000001"), outgoing())
+
+
+async def test_text_that_is_refused_as_well_is_given_up(
+    odd: OddSlack, chat: SlackChat, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd.answers("chat.postMessage", says({"ok": False, "error": "invalid_blocks"}))
+    with pytest.raises(PermanentError):
+        await chat.post(outgoing())
+    assert odd.times("chat.postMessage") == 2
+
+
+async def test_an_answer_that_does_not_say_where_the_post_is_leaves_it_in_doubt(
+    odd: OddSlack, chat: SlackChat
+) -> None:
+    odd.answers("chat.postMessage", says({"ok": True}))
+    with pytest.raises(UnconfirmedError, match="answer_without_ts"):
+        await chat.post(outgoing())
+
+
+async def test_calls_to_this_machine_go_around_a_proxy(
+    odd: OddSlack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with Clients(OneToken("xoxb-1"), api_url=odd.url) as clients:
+        await SlackChat(clients, now=now).post(outgoing())
+        assert clients.proxy is None
+    async with Clients(OneToken("xoxb-1")) as clients:
+        assert clients.proxy == "http://127.0.0.1:9"
+
+
 # --- looking back ------------------------------------------------------------------------------------
 
 
