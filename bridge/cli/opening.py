@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
@@ -37,6 +38,8 @@ def own_settings() -> BridgeSettings:
 def _log(settings: BridgeSettings, *, quiet: bool) -> None:
     level = "WARNING" if quiet and settings.log_level == "INFO" else settings.log_level
     logs.set_up(level, settings.log_format)
+    # It tells at each start how it will migrate, even if there is nothing to migrate.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 @contextlib.asynccontextmanager

@@ -148,6 +148,8 @@ async def check_webhook(jollor: Jollor, hooks: Hooks, project: ProjectId, name: 
     says = _wrong_with(theirs, ours, hooks.callback_url(project))
     if says is not None:
         return problem(what, says, "Run jollor-slack link for this project again; --replace takes it over.")
+    if theirs is None or theirs.status is None:
+        return fine(what, "ours; Jollor does not tell whether it is active")
     return fine(what, "active and ours")
 
 

@@ -126,6 +126,7 @@ def _upgrade(conn: Connection) -> Version:
     before = _version(conn)
     if not _is_usable(before):
         command.upgrade(config(conn), "head")
+        log.info("store.migrated", extra={"before": before.current, "now": before.needed})
     return before
 
 

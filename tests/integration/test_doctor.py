@@ -324,6 +324,11 @@ async def test_a_webhook_is_fine_where_nothing_speaks_against_it(ends: FakeEnds)
     assert (await check_webhook(ends, ends, BAKERY, "Bakery")).state is State.OK
 
 
+async def test_a_webhook_whose_status_jollor_does_not_tell_is_not_called_active() -> None:
+    ends = FakeEnds(hook=Webhook("s3cret", None, None, None))
+    assert "does not tell" in (await check_webhook(ends, ends, BAKERY, "Bakery")).says
+
+
 # --- all together ------------------------------------------------------------------------------------
 
 
