@@ -109,11 +109,6 @@ def run(text: str, *, bold: bool = False, italic: bool = False, code: bool = Fal
     return Element(element)
 
 
-def emoji(name: str) -> Element:
-    """An emoji by Slack's name for it."""
-    return Element({"type": "emoji", "name": name})
-
-
 def date(moment: datetime, form: str = "{date_short_pretty} {time}") -> Element:
     """A time in the reader's own zone. `form` is Slack's date format."""
     stamp = int(moment.timestamp())
@@ -128,11 +123,6 @@ def user(user_id: str) -> Element:
 def channel(channel_id: str) -> Element:
     """A channel; the caller has checked the id."""
     return Element({"type": "channel", "channel_id": channel_id})
-
-
-def link(url: str, label: str) -> Element:
-    """A link with our own label; an address that Slack would refuse becomes the label alone."""
-    return Element({"type": "link", "url": url, "text": label}) if is_link(url) else run(label)
 
 
 def section_of(*elements: Element) -> Element:
@@ -179,11 +169,6 @@ def context(*elements: Element) -> Block:
 def actions(buttons: Sequence[Element], *, block_id: str | None = None) -> Block:
     """A row of buttons and menus."""
     return _identified({"type": "actions", "elements": list(buttons[:MAX_ACTIONS])}, block_id)
-
-
-def divider() -> Block:
-    """A thin line."""
-    return Block({"type": "divider"})
 
 
 def button(

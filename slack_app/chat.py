@@ -202,10 +202,6 @@ class SlackChat:
         link = None if found is None else found.get("permalink")
         return link if isinstance(link, str) else None
 
-    def forget_channel(self, team: TeamId, channel: ChannelId) -> None:
-        """Ask Slack again next time: the channel was renamed, archived or left."""
-        self._channels.forget((team, channel))
-
     # --- how posts go out ----------------------------------------------------------------------------
 
     async def _render(self, outgoing: Outgoing) -> RenderedMessage:

@@ -160,10 +160,6 @@ class Clients:
         """Return who we are in `team` if that was asked before."""
         return self._bots.get(team)
 
-    def forget_bot(self, team: TeamId) -> None:
-        """Ask again next time: the app was installed anew or removed."""
-        self._bots = {key: bot for key, bot in self._bots.items() if bot.team != team}
-
     def _note_scopes(self, team: TeamId | None, answer: AsyncSlackResponse) -> None:
         """Each answer names the granted scopes; they change when the app is installed anew."""
         header = answer.headers.get("x-oauth-scopes", "")

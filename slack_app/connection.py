@@ -15,7 +15,7 @@ from slack_bolt.response import BoltResponse
 
 log = logging.getLogger(__name__)
 
-_HELLO_WITHIN_S = 10.0
+HELLO_WITHIN_S = 10.0
 _FINISH_WITHIN_S = 3.0
 _CARRIES_PAYLOAD = frozenset({"events_api", "slash_commands", "interactive"})
 _SENTENCES = {
@@ -50,7 +50,7 @@ class Connection:
         """Return the connection once Slack said hello. Raises `NoHello`."""
         reason = "no_hello"
         try:
-            async with asyncio.timeout(_HELLO_WITHIN_S):
+            async with asyncio.timeout(HELLO_WITHIN_S):
                 message = await socket.receive()
             said = _parsed(message.data) if message.type is WSMsgType.TEXT else {}
             if said.get("type") == "hello":

@@ -15,6 +15,7 @@ from slack_app.blocks import clip
 MAX_USERNAME = 80
 """Longest name of a bot user in the app manifest schema; `username` of a post has no limit of its own."""
 _MAX_NAME = 50
+_MAX_CLEANED = 2_000
 _SEPARATOR = " · "
 _NOBODY = "Customer"
 
@@ -70,11 +71,14 @@ def username(author: str, provider: str, origin: Origin) -> str:
 
 
 def clean(text: str) -> str:
-    """Return `text` on one line, without what cannot be seen: controls, direction overrides, zero widths."""
-    visible = "".join(
-        char if _is_visible(text, index) else " " if char.isspace() else "" for index, char in enumerate(text)
-    )
-    return re.sub(r"\s+", " ", visible).strip()
+    """Return `text` on one line, without what cannot be seen: controls, direction overrides, zero widths.
+
+    For names and other short texts: what is beyond 2,000 characters is left out.
+    """
+    text = text[:_MAX_CLEANED]
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(_visible(text, index) for index in range(len(text)))
+    return " ".join(text.split())
 
 
 def clean_text(text: str) -> str:
@@ -82,33 +86,30 @@ def clean_text(text: str) -> str:
 
     Zero-width joiners stay (scripts need them), lone surrogates become "�": they cannot be sent at all.
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n").replace("\u2029", "\n")
-    return "".join(_body_character(char) for char in text)
+    return _UNSEEN.sub("", _SURROGATE.sub("�", _LINE_END.sub("\n", text)))
 
 
-_OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_LINE_END = re.compile("\r\n|[\r\u2028\u2029]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _JOINER = "\u200d"
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+# Letters and marks that show as nothing: names made of them would look empty.
+_BLANKS = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5")
 
 
-def _body_character(char: str) -> str:
-    category = unicodedata.category(char)
-    if category == "Cs":
-        return "�"
-    if char in _OVERRIDES or (category == "Cc" and char not in "\n\t"):
-        return ""
-    return char
-
-
-def _is_visible(text: str, index: int) -> bool:
+def _visible(text: str, index: int) -> str:
+    """Return the character if it shows, a space for other spaces, else nothing."""
     char = text[index]
+    if char.isspace():
+        return " "
     if char == _JOINER:  # holds an emoji of several figures together
-        return 0 < index < len(text) - 1 and _is_pictorial(text[index - 1]) and _is_pictorial(text[index + 1])
-    return unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") and char not in _BLANKS
+        is_within = (
+            0 < index < len(text) - 1 and _is_pictorial(text[index - 1]) and _is_pictorial(text[index + 1])
+        )
+        return char if is_within else ""
+    return "" if unicodedata.category(char) in _INVISIBLE or char in _BLANKS else char
 
 
 def _is_pictorial(char: str) -> bool:
     return char == "\ufe0f" or unicodedata.category(char) in ("So", "Sk", "Mn")
-
-
-# Letters and marks that show as nothing: names made of them would look empty.
-_BLANKS = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5")

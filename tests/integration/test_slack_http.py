@@ -19,7 +19,7 @@ from sandbox.slack import Channel, User
 from sandbox.slack.courier import signed
 from sandbox.wire import Direction, End
 from slack_app.chat import SlackChat
-from slack_app.http import MAX_BODY_BYTES
+from slack_app.http import MAX_BODY_BYTES, SlackRoute
 from slack_app.inbox import STORE_WITHIN_S
 from slack_app.views.values import press_value
 from tests.slack_stage import Bridge, bridge_over_http, now
@@ -214,6 +214,11 @@ async def test_a_signed_body_of_an_unknown_shape_never_gives_a_500(bridge: Bridg
     headers = signature(bridge, body) | {"Content-Type": "application/json"}
     status, _ = await post(bridge, body, **headers)
     assert status < 500
+
+
+async def test_without_a_signing_secret_nothing_is_served(bridge: Bridge) -> None:
+    with pytest.raises(ValueError, match="signing secret"):
+        SlackRoute(bridge.app, signing_secret="", now=now)
 
 
 # --- commands ----------------------------------------------------------------------------------------

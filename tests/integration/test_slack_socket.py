@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import Random
 
 import pytest
+from aiohttp import web
 
-from bridge.events import CommandGiven
+from bridge.content import ActionId, Button, Notice
+from bridge.events import ButtonPressed, CommandGiven
+from bridge.ids import ChannelId, DeliveryId, TeamId
+from bridge.ports import Outgoing
 from sandbox.clock import SandboxClock
 from sandbox.faults import Fault, FaultKind
 from sandbox.slack import Channel, Limits, SimulatedSlack, User
 from sandbox.wire import Direction, End, WireEntry
 from slack_app.app import build_app
+from slack_app.chat import SlackChat
 from slack_app.clients import Clients, OneToken
 from slack_app.socket import SocketMode
 from tests.slack_stage import FakeInbox, eventually, now
@@ -26,6 +32,7 @@ class Scene:
     slack: SimulatedSlack
     inbox: FakeInbox
     mode: SocketMode
+    clients: Clients
     anna: User
     support: Channel
 
@@ -61,7 +68,7 @@ async def scene(*, app_token: str | None = None, timeout_s: float = 5) -> AsyncI
                 jitter=Random(1),
             )
             async with mode:
-                yield Scene(slack, inbox, mode, anna, support)
+                yield Scene(slack, inbox, mode, clients, anna, support)
     finally:
         await slack.stop()
 
@@ -170,6 +177,123 @@ async def test_a_wrong_app_token_is_said_and_stops_nothing(caplog: pytest.LogCap
     async with scene(app_token="xapp-wrong") as here:
         await eventually(lambda: here.mode.problem is not None)
         assert "does not accept" in (here.mode.problem or "")
+
+
+async def test_an_acknowledgement_that_comes_too_late_is_let_go(caplog: pytest.LogCaptureFixture) -> None:
+    async with scene() as here:
+        await here.connected()
+        here.inbox.gate.clear()
+        here.say()
+        await here.inbox.is_waiting.wait()
+        await here.slack.sockets.cut()
+        here.inbox.gate.set()
+        await here.slack.courier.idle()
+        await eventually(lambda: here.slack.sockets.open)
+        assert len(here.inbox.envelopes()) == 1  # Slack sent it again, and it was known
+
+
+async def test_a_press_is_acknowledged_without_a_payload() -> None:
+    async with scene() as here:
+        await here.connected()
+        button = Button(action=ActionId.LATE_DROP, label="Drop", value="i1")
+        chat = SlackChat(here.clients, now=now)
+        team, channel = TeamId(here.slack.team.id), ChannelId(here.support.id)
+        notice = Notice(text="?", buttons=(button,))
+        posted = await chat.post(Outgoing(DeliveryId("d1"), "notice", team, channel, None, notice))
+        reply = await here.slack.press(here.anna.id, channel, posted.ts, ActionId.LATE_DROP)
+        assert (reply.error, reply.outcome.body) == (None, "")
+        assert any(isinstance(event, ButtonPressed) for event in here.inbox.events)
+
+
+# --- what a connection may say -----------------------------------------------------------------------
+
+
+class OddServer:
+    """A Slack whose WebSocket says whatever a test wants, one script for each connection."""
+
+    def __init__(self, *scripts: list[str]) -> None:
+        self.scripts = list(scripts)
+        self.heard: list[object] = []
+
+    async def open(self, request: web.Request) -> web.Response:
+        return web.json_response({"ok": True, "url": f"ws://{request.host}/link"})
+
+    async def link(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        for text in self.scripts.pop(0) if self.scripts else []:
+            await socket.send_str(text)
+        async for message in socket:
+            self.heard.append(json.loads(message.data))
+        return socket
+
+
+HELLO = json.dumps({"type": "hello"})
+
+
+@asynccontextmanager
+async def odd_scene(*scripts: list[str]) -> AsyncIterator[tuple[OddServer, SocketMode, FakeInbox]]:
+    server, inbox = OddServer(*scripts), FakeInbox()
+    app = web.Application()
+    app.router.add_post("/api/apps.connections.open", server.open)
+    app.router.add_get("/link", server.link)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/api/"
+    try:
+        async with Clients(OneToken("xoxb-1"), api_url=url, timeout_s=5) as clients:
+            bolt = build_app(inbox=inbox, clients=clients, now=now)
+            mode = SocketMode(bolt, clients, app_token="xapp-1", first_pause_s=0.02, jitter=Random(1))
+            async with mode:
+                yield server, mode, inbox
+    finally:
+        await runner.cleanup()
+
+
+def event(envelope_id: str, payload: object) -> str:
+    return json.dumps(
+        {"type": "events_api", "envelope_id": envelope_id, "payload": payload, "retry_attempt": 1}
+    )
+
+
+async def test_strange_messages_end_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    good = {"type": "event_callback", "event_id": "Ev1", "event": {"type": "message"}}
+    strange = [
+        "{",
+        "[]",
+        "3",
+        json.dumps({"type": "confetti"}),
+        event("e1", None),
+        event("e2", {"event": 3, "type": "event_callback"}),
+    ]
+    async with odd_scene([HELLO, *strange, event("e3", good)]) as (server, mode, inbox):
+        await eventually(lambda: {"envelope_id": "e3"} in server.heard)
+        assert mode.connected.is_set()
+        assert {"envelope_id": "e2"} not in server.heard
+        assert len(inbox.envelopes()) == 1
+    assert "slack.socket_unreadable" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "greeting", [[json.dumps({"type": "disconnect", "reason": "too_many_websockets"})], ["?"]]
+)
+async def test_a_connection_that_is_not_greeted_is_not_used(
+    greeting: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with odd_scene(greeting, [HELLO]) as (_, mode, _inbox):
+        await eventually(lambda: mode.problem is not None)
+        await mode.connected.wait()
+        assert mode.problem is None
+
+
+async def test_a_connection_that_stays_silent_is_given_up(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slack_app.connection.HELLO_WITHIN_S", 0.1)
+    async with odd_scene([], [HELLO]) as (_, mode, _inbox):
+        await eventually(lambda: mode.problem is not None)
+        await mode.connected.wait()
 
 
 async def test_stopping_acknowledges_what_was_taken_before() -> None:

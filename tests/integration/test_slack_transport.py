@@ -349,7 +349,7 @@ async def test_people_and_channels_are_asked_for_once_in_a_while(odd: OddSlack, 
         assert (await chat.person(TEAM, UserId("U1"))).name == "Ana Lima"
         assert (await chat.channel(TEAM, CHANNEL)).name == "help"
     assert (odd.times("users.info"), odd.times("conversations.info")) == (1, 1)
-    chat.forget_channel(TEAM, CHANNEL)
+    await chat.join(TEAM, CHANNEL)
     await chat.channel(TEAM, CHANNEL)
     assert odd.times("conversations.info") == 2
 
@@ -382,6 +382,39 @@ async def test_channels_are_searched_page_by_page_and_without_the_private_ones_i
         "public_channel",
         "public_channel",
     ]
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "sentence"),
+    [
+        ("method_not_supported_for_channel_type", PermanentError, "Invite me there"),
+        ("is_archived", PermanentError, "archived"),
+        ("missing_scope", PermanentError, "Invite me there"),
+        ("token_revoked", TargetDown, "Install the app again"),
+    ],
+)
+async def test_a_channel_that_cannot_be_joined_says_what_to_do(
+    odd: OddSlack, chat: SlackChat, code: str, error: type[BridgeError], sentence: str
+) -> None:
+    odd.answers("conversations.join", says({"ok": False, "error": code}))
+    with pytest.raises(error) as caught:
+        await chat.join(TEAM, CHANNEL)
+    assert sentence in caught.value.user_message
+
+
+async def test_a_search_for_channels_that_fails_says_so(odd: OddSlack, chat: SlackChat) -> None:
+    odd.answers("conversations.list", says({"ok": False, "error": "invalid_arguments"}))
+    with pytest.raises(PermanentError, match="invalid_arguments"):
+        await chat.find_channel(TEAM, "sales")
+
+
+async def test_an_answer_that_never_left_is_no_doubt() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{reserved.getsockname()[1]}/"
+        async with Clients(OneToken("xoxb-1"), api_url=url, timeout_s=2) as clients:
+            with pytest.raises(BridgeError, match="slack_unreachable"):
+                await SlackChat(clients, now=now).answer(url + "response", Notice(text="hi"))
 
 
 async def test_a_workspace_with_too_many_channels_asks_to_pick_one(odd: OddSlack, chat: SlackChat) -> None:

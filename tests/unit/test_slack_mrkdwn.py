@@ -215,6 +215,7 @@ def test_the_ids_whose_names_are_needed_are_found_in_blocks_and_text() -> None:
         ("man-running", "🏃‍♂️"),
         ("face_with_rolling_eyes", "🙄"),
         ("heart", "❤️"),
+        ("grinning_face_with_one_large_and_one_small_eye", "🤪"),
         ("heavy_check_mark", "✔️"),
         ("skin-tone-2", "🏻"),
         ("flag-zz", None),
