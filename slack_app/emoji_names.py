@@ -16,6 +16,9 @@ _PRESENTATION = "\ufe0f"
 _TONES = {str(number): chr(0x1F3FB + number - 2) for number in range(2, 7)}
 _CODE = re.compile(r":(?P<name>[a-z0-9_+'-]+):(?::skin-tone-(?P<tone>[2-6]):)?")
 
+_RELATIVES = {"man": "👨", "woman": "👩", "boy": "👦", "girl": "👧"}
+_FAMILY = re.compile("(?:(?:wo)?man-){1,2}(?:boy|girl)(?:-(?:boy|girl))?")
+
 # What neither the library nor the rules below know.
 _OWN_NAMES: dict[str, str] = {
     "simple_smile": "🙂",
@@ -24,14 +27,44 @@ _OWN_NAMES: dict[str, str] = {
     "spock-hand": "🖖",
     "male-doctor": "👨‍⚕️",
     "female-doctor": "👩‍⚕️",
-    "man-woman-boy": "👨‍👩‍👦",
-    "man-woman-girl": "👨‍👩‍👧",
     "man-heart-man": "👨‍❤️‍👨",
     "woman-heart-woman": "👩‍❤️‍👩",
     "woman-heart-man": "👩‍❤️‍👨",
     "man-kiss-man": "👨‍❤️‍💋‍👨",
     "woman-kiss-woman": "👩‍❤️‍💋‍👩",
     "woman-kiss-man": "👩‍❤️‍💋‍👨",
+    "bride_with_veil": "👰",
+    "man_with_turban": "👳",
+    "guardsman": "💂",
+    "ok_woman": "🙆",
+    "woman_with_beard": "🧔‍♀️",
+    "man_with_beard": "🧔‍♂️",
+    "red_haired_person": "🧑‍🦰",
+    "curly_haired_person": "🧑‍🦱",
+    "bald_person": "🧑‍🦲",
+    "white_haired_person": "🧑‍🦳",
+    "woman-with-bunny-ears-partying": "👯‍♀️",
+    "women-with-bunny-ears-partying": "👯‍♀️",
+    "man-with-bunny-ears-partying": "👯‍♂️",
+    "men-with-bunny-ears-partying": "👯‍♂️",
+    "woman-wrestling": "🤼‍♀️",
+    "man-wrestling": "🤼‍♂️",
+    "satellite": "🛰️",
+    "egg": "🥚",
+    "turkey": "🦃",
+    "beetle": "🪲",
+    "ladybug": "🐞",
+    "umbrella": "☂️",
+    "snowman": "☃️",
+    "email": "✉️",
+    "medal": "🎖️",
+    "eject": "⏏️",
+    "womans_flat_shoe": "🥿",
+    "rain_cloud": "🌧️",
+    "snow_cloud": "🌨️",
+    "lightning": "🌩️",
+    "lightning_cloud": "🌩️",
+    "tornado_cloud": "🌪️",
     "mostly_sunny": "🌤️",
     "sun_small_cloud": "🌤️",
     "barely_sunny": "🌥️",
@@ -83,6 +116,8 @@ def _plain_character(name: str) -> str | None:
     if match := re.fullmatch(r"flag-([a-z]{2})", name):
         flag = "".join(chr(0x1F1E6 + ord(letter) - ord("a")) for letter in match[1])
         return flag if emoji.is_emoji(flag) else None
+    if _FAMILY.fullmatch(name):
+        return "\u200d".join(_RELATIVES[relative] for relative in name.split("-"))
     known = _by_library_name()
     for candidate in _spellings(name):
         if candidate in known:

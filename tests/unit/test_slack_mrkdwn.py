@@ -219,6 +219,9 @@ def test_the_ids_whose_names_are_needed_are_found_in_blocks_and_text() -> None:
         ("heavy_check_mark", "✔️"),
         ("skin-tone-2", "🏻"),
         ("flag-zz", None),
+        ("man-woman-girl-boy", "👨‍👩‍👧‍👦"),
+        ("turkey", "🦃"),
+        ("email", "✉️"),
         ("no_such_emoji", None),
     ],
 )
