@@ -200,8 +200,8 @@ class Deliveries:
 
         await self._store.write(record)
 
-    async def root_gone(self, one: Delivery, stray: MessageTs | None, *, then: Then) -> None:
-        """Have `one` wait behind the new root that `then` owes its thread; `stray` is where it landed."""
+    async def root_gone(self, one: Delivery, stray: MessageTs | None, *, then: Then | None = None) -> None:
+        """Have `one` posted again, behind the new root that `then` owes its thread; `stray` is removed."""
 
         def record(conn: Connection) -> None:
             now = self._store.now(conn)
@@ -211,7 +211,8 @@ class Deliveries:
             self._slack_answered(conn, one, now)
             if stray is not None:
                 put_delete(conn, now, one.team, one.channel, stray)
-            then(conn, now)
+            if then is not None:
+                then(conn, now)
 
         await self._store.write(record)
 

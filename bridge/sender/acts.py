@@ -130,7 +130,7 @@ class Acts:
             await self._deliveries.again(one, str(error), delay=error.delay, is_attempt=False)
             return "look_limited"
         if found is not None:
-            return await self._landed(one, outgoing, found, "found")
+            return await self._found(one, outgoing, found)
         if await self._may_still_appear(one):
             await self._deliveries.again(one, "not seen yet", delay=NEXT_LOOK, is_attempt=False)
             return "not_seen"
@@ -164,14 +164,19 @@ class Acts:
             delay = ANOTHER_ROOT if outgoing.possible_repeat and one.is_root else FIRST_LOOK
             await self._deliveries.uncertain(one, str(error), delay=delay, is_attempt=error.is_suspect)
             return "uncertain"
-        return await self._landed(one, outgoing, posted, "done")
-
-    async def _landed(self, one: Delivery, outgoing: Outgoing, posted: Posted, outcome: str) -> str:
-        if outgoing.thread_ts is not None and posted.thread_ts != outgoing.thread_ts:
+        if _is_stray(outgoing, posted):
             # The root was deleted: Slack put the reply into the channel, where nobody will understand it.
             return await self._root_gone(one, posted.ts)
         await self._deliveries.done(one, posted.ts)
-        return outcome
+        return "done"
+
+    async def _found(self, one: Delivery, outgoing: Outgoing, found: Posted) -> str:
+        if _is_stray(outgoing, found):
+            # Its root was gone then; whether the present one is, posting it again tells.
+            await self._deliveries.root_gone(one, found.ts)
+            return "stray"
+        await self._deliveries.done(one, found.ts)
+        return "found"
 
     async def _root_gone(self, one: Delivery, stray: MessageTs | None) -> str:
         def give_a_new_root(conn: Connection, now: datetime) -> None:
@@ -214,6 +219,10 @@ class Acts:
     async def _remove_mark(self, one: Delivery) -> None:
         assert one.mark is not None
         await self._chat.remove_mark(one.team, one.channel, _line(one), one.mark)
+
+
+def _is_stray(outgoing: Outgoing, posted: Posted) -> bool:
+    return outgoing.thread_ts is not None and posted.thread_ts != outgoing.thread_ts
 
 
 def _line(one: Delivery) -> MessageTs:
