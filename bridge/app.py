@@ -22,7 +22,7 @@ from bridge.connections import Connections
 from bridge.content import ActionId
 from bridge.deliveries import Deliveries
 from bridge.errors import BridgeError
-from bridge.events import SlackEventReceived
+from bridge.events import LineTyped, SlackEventReceived
 from bridge.health import Health
 from bridge.ids import ProjectId
 from bridge.people import People, TeamFacts
@@ -59,6 +59,7 @@ from slack_app.clients import Clients, OneToken
 from slack_app.http import SlackRoute
 from slack_app.reading import read_event
 from slack_app.socket import SocketMode
+from slack_app.translate import translate
 
 log = logging.getLogger(__name__)
 
@@ -307,6 +308,12 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         if happening is not None:
             await by_kind[happening.kind](happening, job)
 
+    async def slack_event_lost(event: SlackEventReceived, reason: str) -> None:
+        """Say at a line that it was not dealt with; the names in it do not matter any more."""
+        happening = translate(event.body, {}, received_at=event.received_at)
+        if isinstance(happening, LineTyped):
+            await outbound.could_not_take(happening, reason)
+
     return Handlers(
         by_kind={**by_kind, "slack_event": slack_event},
         coalesced=frozenset({"conversation_changed"}),
@@ -315,6 +322,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
             "message_hinted": inbound.could_not_read,
             "post_changed": posts.post_not_read,
             "send_reply": replies.could_not_send,
+            "slack_event": slack_event_lost,
         },
     )
 

@@ -6,6 +6,7 @@ outside, a verb for work that we owe ourselves.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
@@ -124,8 +125,9 @@ class SlackEventReceived(_Event):
 class LineTyped(_Event):
     """A message in a Slack channel, already in the words a customer would read.
 
-    `text` is plain text with names for mentions; `mentions_people` tells that a colleague is addressed.
-    `bot` is set for anything not typed by a person.
+    `text` is plain text with names for mentions; `mentions_people` tells that somebody in Slack is addressed:
+    a colleague, a group, everybody here, or the app itself. `is_under_ours` tells that it stands below a
+    message of the bridge's.
     """
 
     kind: Literal["line_typed"] = "line_typed"
@@ -140,11 +142,12 @@ class LineTyped(_Event):
     is_broadcast: bool = False
     client_msg_id: str | None = None
     is_outsider: bool = False
+    is_under_ours: bool = False
     received_at: AwareDatetime
 
 
 class LineEdited(_Event):
-    """A person changed the text of a line (not an unfurl)."""
+    """A person changed the text of a line (not an unfurl). Says all that a new line says."""
 
     kind: Literal["line_edited"] = "line_edited"
     team_id: str
@@ -154,7 +157,26 @@ class LineEdited(_Event):
     user_id: str
     text: str
     mentions_people: bool = False
+    has_files: bool = False
+    client_msg_id: str | None = None
+    is_outsider: bool = False
     edited_ts: str
+
+    def as_typed(self, received_at: datetime) -> LineTyped:
+        """Return the line as if it had been typed as it stands now: for an edit that overtook its line."""
+        return LineTyped(
+            team_id=self.team_id,
+            channel_id=self.channel_id,
+            ts=self.ts,
+            thread_ts=self.thread_ts,
+            user_id=self.user_id,
+            text=self.text,
+            mentions_people=self.mentions_people,
+            has_files=self.has_files,
+            client_msg_id=self.client_msg_id,
+            is_outsider=self.is_outsider,
+            received_at=received_at,
+        )
 
 
 class LineDeleted(_Event):

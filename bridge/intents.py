@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
 from sqlalchemy.engine import RowMapping
 
 from bridge.ids import (
@@ -225,6 +225,34 @@ def waiting_behind(conn: Connection, intent: Intent) -> list[Intent]:
     return [_intent(row) for row in rows]
 
 
+def is_overtaken(conn: Connection, line: LineRef, thread: ThreadId) -> bool:
+    """Return whether a reply of this thread that was typed after `line` is on its way already, or there."""
+    later = exists().where(
+        intents.c.team == line.team,
+        intents.c.channel_id == line.channel,
+        intents.c.ts > line.ts,
+        intents.c.thread_id == thread,
+        intents.c.state.in_((*MAY_ECHO, IntentState.CONFIRMED)),
+    )
+    return bool(conn.execute(select(later)).scalar())
+
+
+def would_overtake(conn: Connection, intent: Intent, since: datetime) -> bool:
+    """Return whether a reply that was typed before this one, and due since then, has not gone out yet.
+
+    Where it came to its lane after this one had been claimed, this one has to stand back.
+    """
+    earlier = exists().where(
+        intents.c.project_id == intent.target.project,
+        intents.c.target_kind == intent.target.kind,
+        intents.c.target_id == intent.target.id,
+        intents.c.state == IntentState.PENDING,
+        intents.c.ts < intent.line.ts,
+        intents.c.due_at >= since,
+    )
+    return bool(conn.execute(select(earlier)).scalar())
+
+
 def held_for(conn: Connection, why: str) -> list[Intent]:
     """Return the replies that are held for this reason, by their lines' order."""
     rows = conn.execute(
@@ -269,11 +297,11 @@ def confirm(conn: Connection, intent: Intent, now: datetime, jollor_id: str) -> 
 
 
 def change_text(conn: Connection, id_: IntentId, text: str, due_at: datetime) -> bool:
-    """Change what will be sent, and when; only while it is pending."""
+    """Change what will be sent, and when; only while it has not gone out."""
     return bool(
         conn.execute(
             update(intents)
-            .where(intents.c.id == id_, intents.c.state == IntentState.PENDING)
+            .where(intents.c.id == id_, intents.c.state.in_(WAITING))
             .values(text=text, due_at=due_at)
         ).rowcount
     )

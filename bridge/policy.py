@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import dropwhile, islice
 
 from bridge.events import LineTyped
+from bridge.ids import ts_order
 from bridge.model import Person, ReplyRules, TargetKind
 
 INTERNAL_MARKS = ("//", "🔇")
+LATE_AFTER = timedelta(minutes=10)
+"""A line that reaches the bridge later than this after it was typed does not go out by itself (DESIGN 4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +37,29 @@ Decision = Internal | Refuse | Reply
 
 
 def is_internal(text: str, mentions_people: bool) -> bool:
-    """`//`, 🔇 or a mention of a colleague: talk among the team (CONTRACT, "In Slack")."""
-    return mentions_people or text.lstrip().startswith(INTERNAL_MARKS)
+    """`//`, 🔇 or a mention of somebody in Slack: talk among the team (CONTRACT, "In Slack").
+
+    A colleague, a group, `@here` and the app itself count; a channel does not. In doubt a line stays inside:
+    a note with 🔒 can be sent again as a reply, a reply cannot be taken back.
+    """
+    return mentions_people or _beginning(text).startswith(INTERNAL_MARKS)
 
 
-def decide(line: LineTyped, person: Person, target: TargetKind) -> Decision:
-    """Return what becomes of a line that a person typed in a linked thread."""
+def _beginning(text: str) -> str:
+    """Return the first signs of `text` as they were meant: wide forms of Asian keyboards are narrow ones."""
+    visible = dropwhile(lambda sign: sign.isspace() or unicodedata.category(sign) == "Cf", text)
+    return unicodedata.normalize("NFKC", "".join(islice(visible, 2)))
+
+
+def decide(line: LineTyped, person: Person, target: TargetKind, *, is_linked: bool) -> Decision:
+    """Return what becomes of a line that a person typed in a thread of ours.
+
+    `is_linked` tells whether the thread's project still goes to its channel.
+    """
     if is_internal(line.text, line.mentions_people) or target is TargetKind.POST:
         return Internal()
+    if not is_linked:
+        return Refuse("This project is not linked to the channel any more. Nothing was sent.")
     if person.is_outsider or line.is_outsider:
         return Refuse("People from other organisations cannot answer customers from here. Nothing was sent.")
     if person.is_guest:
@@ -48,6 +69,30 @@ def decide(line: LineTyped, person: Person, target: TargetKind) -> Decision:
     if not line.text.strip():
         return Refuse("There is no text in this line that could be sent. Nothing was sent.")
     return Reply()
+
+
+def why_ask(line: LineTyped, *, is_overtaken: bool, scale: float) -> str | None:
+    """Return the question to be asked before a reply that comes late is sent, None if it is not late.
+
+    `is_overtaken`: a line that was typed later is on its way to the customer already.
+    """
+    late = line.received_at - _typed_at(line)
+    if late > LATE_AFTER / scale:
+        return f"This was typed {_in_words(late)} before it reached the bridge. Send it now?"
+    if is_overtaken:
+        return "A line that was typed after this one went out before it. Send this one all the same?"
+    return None
+
+
+def _typed_at(line: LineTyped) -> datetime:
+    return datetime.fromtimestamp(ts_order(line.ts) / 1_000_000, line.received_at.tzinfo)
+
+
+def _in_words(span: timedelta) -> str:
+    minutes = round(span.total_seconds() / 60)
+    if minutes < 1:
+        return f"{round(span.total_seconds())} s"
+    return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"
 
 
 def why_not(text: str, rules: ReplyRules) -> str | None:
@@ -64,6 +109,6 @@ def why_not(text: str, rules: ReplyRules) -> str | None:
         over = len(text) - rules.max_length
         return (
             f"This is {over} character{'' if over == 1 else 's'} too long; at most {rules.max_length} are "
-            "possible here. Nothing was sent. Shorten it and send it again."
+            "possible here. Nothing was sent. Write it again, shorter."
         )
     return None

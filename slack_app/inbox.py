@@ -11,6 +11,7 @@ from bridge.errors import StoreUnavailable
 from bridge.events import Event, SlackEventReceived
 from bridge.model import Clock
 from bridge.ports import Inbox
+from slack_app.translate import thread_of
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,11 @@ async def store(inbox: Inbox, event: Event, *, unique_key: str | None) -> None:
 
 
 async def store_event(inbox: Inbox, body: Mapping[str, Any], *, now: Clock) -> None:
-    """Store an `event_callback` as it came. Raises `StoreUnavailable`."""
-    event = SlackEventReceived(body=dict(body), received_at=now())
+    """Store an `event_callback` as it came; those of one thread are read in the order of their arrival.
+
+    Raises `StoreUnavailable`.
+    """
+    event = SlackEventReceived(body=dict(body), received_at=now(), thread_key=thread_of(body))
     await store(inbox, event, unique_key=_key(body))
 
 

@@ -59,6 +59,36 @@ def team_of(body: Json) -> TeamId | None:
     return None if envelope is None else TeamId(envelope.team)
 
 
+def thread_of(body: Json) -> str | None:
+    """Return a key for the thread that the message in `body` belongs to, None if it is about no message.
+
+    A line, its edits and its deletion have the same key; a line outside of threads has one of its own.
+    """
+    envelope = _open(body)
+    if envelope is None or envelope.event.get("type") != "message":
+        return None
+    event = envelope.event
+    message, previous = _dict(event.get("message")), _dict(event.get("previous_message"))
+    channel = _str(event.get("channel"))
+    root = next(
+        (
+            found
+            for source, name in (
+                (event, "thread_ts"),
+                (message, "thread_ts"),
+                (previous, "thread_ts"),
+                (event, "deleted_ts"),
+                (message, "ts"),
+                (previous, "ts"),
+                (event, "ts"),
+            )
+            if (found := _str(source.get(name))) is not None
+        ),
+        None,
+    )
+    return None if channel is None or root is None else f"{envelope.team}:{channel}:{root}"
+
+
 def needed_ids(body: Json) -> Mentions:
     """Return the people and channels whose names `translate` would use: none where it gives no line."""
     envelope = _open(body)
@@ -130,6 +160,7 @@ def _typed(envelope: _Envelope, names: Names, received_at: datetime) -> LineType
         is_broadcast=event.get("subtype") == "thread_broadcast",
         client_msg_id=_str(event.get("client_msg_id")),
         is_outsider=_is_outsider(envelope, event),
+        is_under_ours=_str(event.get("parent_user_id")) in envelope.own_users,
         received_at=received_at,
     )
 
@@ -153,6 +184,9 @@ def _changed(envelope: _Envelope, names: Names) -> LineEdited | LineDeleted | No
         user_id=author,
         text=to_plain(message, names),
         mentions_people=mentions(message).addresses_people,
+        has_files=_has_files(message),
+        client_msg_id=_str(message.get("client_msg_id")),
+        is_outsider=_is_outsider(envelope, message),
         edited_ts=_edited_ts(message) or _str(event.get("ts")) or ts,
     )
 

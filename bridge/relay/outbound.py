@@ -2,78 +2,50 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from bridge import intents
-from bridge.content import Notice
+from bridge.content import ActionId, Button, Notice
 from bridge.deliveries import put_notice
-from bridge.errors import (
-    BridgeError,
-    Snooze,
-)
+from bridge.errors import Snooze
 from bridge.events import LineDeleted, LineEdited, LineTyped, MarkWaiting, SendReply
-from bridge.ids import (
-    ChannelId,
-    IntentId,
-    LineRef,
-    MessageTs,
-    TeamId,
-    ThreadRef,
-    UserId,
-    new_id,
-    ts_order,
-)
-from bridge.intents import IntentState
-from bridge.links import links_of
+from bridge.ids import ChannelId, IntentId, LineRef, MessageTs, TeamId, UserId, new_id, ts_order
+from bridge.intents import Intent, IntentState
 from bridge.mapping import (
     Fate,
     KnownLine,
     conversation,
     human_joined,
-    insert_new,
     line_at,
     remember_line,
     tell_internal_once,
-    thread_at,
     thread_by_id,
     update_line,
 )
-from bridge.model import Link, Mark, Person, TargetKind, Thread
-from bridge.policy import Internal, Refuse, decide, is_internal
+from bridge.model import Link, Mark, TargetKind, Thread
+from bridge.policy import Decision, Internal, Refuse, Reply, decide, is_internal, why_ask
 from bridge.ports import Chat
 from bridge.queue.jobs import Job, NewJob, put_in
 from bridge.relay.cards import Cards
 from bridge.relay.marks import say, set_mark
+from bridge.relay.outside import Outside
+from bridge.relay.places import Line, Place, link_of, may_be_landing, place_of
 from bridge.relay.replies import WAITING_AFTER
 from bridge.store.engine import Store
-from bridge.store.tables import told
-
-log = logging.getLogger(__name__)
 
 SETTLING = timedelta(milliseconds=300)
 """How long a line waits even without an undo window, for one that it overtook."""
-EDIT_WAITS = timedelta(seconds=20)
-"""How long an edit waits for the line that it overtook."""
+ROOT_LOOK = timedelta(seconds=1)
+"""How often a line looks whether the root above it has turned out to be ours."""
 
-OUTSIDE = (
-    "Only replies in a conversation's thread reach the customer. What is written here, outside of a thread, "
-    "stays in Slack."
-)
 POST_IS_INTERNAL = (
     "Lines under a post stay in Slack for now; they are not published. Answer the post in Jollor."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a line stands: its thread, and the link that makes it a linked one (None: unlinked since)."""
-
-    thread: Thread
-    link: Link | None
+FATES: dict[type[Decision], Fate] = {Internal: Fate.INTERNAL, Refuse: Fate.REFUSED, Reply: Fate.REPLY}
+NOT_RECEIVED = (IntentState.REFUSED, IntentState.CANCELLED)
+PERHAPS_RECEIVED = (IntentState.SENDING, IntentState.UNKNOWN, IntentState.DROPPED)
 
 
 class Outbound:
@@ -93,60 +65,72 @@ class Outbound:
         self._cards = cards
         self._undo_window = undo_window
         self._scale = scale
+        self._outside = Outside(store, chat)
 
     # --- lines ---------------------------------------------------------------------------------------
 
     async def line_typed(self, event: LineTyped, job: Job) -> None:
         """Record what becomes of a new line: reply, internal note, or refused with a sentence."""
-        place = await self._store.read(lambda conn: _place_of(conn, event))
+        place = await self._place(event)
         if place is None:
-            await self._explain_outside(event)
-            return
+            await self._outside.explain(event)
+        else:
+            await self._line_in(place, event)
+
+    async def _place(self, event: Line) -> Place | None:
+        """Return where a line stands. Raises `Snooze` while the root above it may turn out to be ours."""
+        place, is_landing = await self._store.read(
+            lambda conn: (place_of(conn, event), may_be_landing(conn, event))
+        )
+        if place is None and is_landing:
+            raise Snooze("root_not_known_yet", delay=ROOT_LOOK)
+        return place
+
+    async def _line_in(self, place: Place, event: LineTyped, *, edited_ts: str | None = None) -> None:
         person = await self._chat.person(TeamId(event.team_id), UserId(event.user_id))
         if person.is_bot:
             return
-        decision = self._decide(event, place, person)
-        await self._store.write(lambda conn: self._take(conn, event, place, decision))
+        decision = decide(event, person, place.thread.target.kind, is_linked=place.link is not None)
+        await self._store.write(lambda conn: self._take(conn, event, place, decision, edited_ts))
 
-    def _decide(self, event: LineTyped, place: _Place, person: Person) -> Internal | Refuse | None:
-        """Return the decision, None for a reply."""
-        decision = decide(event, person, place.thread.target.kind)
-        if isinstance(decision, Internal | Refuse):
-            return decision
-        if place.link is None:
-            return Refuse("This project is not linked to the channel any more. Nothing was sent.")
-        return None
+    async def could_not_take(self, event: LineTyped, reason: str) -> None:
+        """A line that could not be dealt with for good: say so where its writer sees it."""
+        place = await self._store.read(lambda conn: place_of(conn, event))
+        if place is not None:
+            refusal = Refuse(f"{reason} Nothing was sent.")
+            await self._store.write(lambda conn: self._take(conn, event, place, refusal, None))
 
     def _take(
-        self, conn: Connection, event: LineTyped, place: _Place, decision: Internal | Refuse | None
+        self, conn: Connection, event: LineTyped, place: Place, decision: Decision, edited_ts: str | None
     ) -> None:
         now = self._store.now(conn)
-        line = _ref(event)
-        thread = place.thread
-        intent = IntentId(new_id()) if decision is None else None
-        fate = {Internal: Fate.INTERNAL, Refuse: Fate.REFUSED}.get(type(decision), Fate.REPLY)
+        line, thread = _ref(event), place.thread
+        intent = IntentId(new_id()) if isinstance(decision, Reply) else None
         is_new = remember_line(
             conn,
             now,
             line,
             thread=thread.id,
             user=UserId(event.user_id),
-            fate=fate,
+            fate=FATES[type(decision)],
             text=event.text,
             client_msg_id=event.client_msg_id,
             intent=intent,
         )
         if not is_new:
             return
+        if edited_ts is not None:
+            update_line(conn, line, edited_ts=edited_ts)
         human_joined(conn, thread.id, now)
-        if isinstance(decision, Internal):
-            self._keep_inside(conn, now, thread, line)
-        elif isinstance(decision, Refuse):
-            set_mark(conn, now, line, Mark.FAILED)
-            say(conn, now, thread, line, decision.sentence)
-        else:
-            assert intent is not None
-            self._plan(conn, now, event, place, intent)
+        match decision:
+            case Internal():
+                self._keep_inside(conn, now, thread, line)
+            case Refuse():
+                set_mark(conn, now, line, Mark.FAILED)
+                say(conn, now, thread, line, decision.sentence)
+            case Reply():
+                assert intent is not None
+                self._plan(conn, now, event, place, intent)
 
     def _keep_inside(self, conn: Connection, now: datetime, thread: Thread, line: LineRef) -> None:
         set_mark(conn, now, line, Mark.INTERNAL)
@@ -158,8 +142,10 @@ class Outbound:
                 Notice(text=POST_IS_INTERNAL, buttons=(self._cards.button(thread.target.project),)),
             )
 
+    # --- replies -------------------------------------------------------------------------------------
+
     def _plan(
-        self, conn: Connection, now: datetime, event: LineTyped, place: _Place, intent: IntentId
+        self, conn: Connection, now: datetime, event: LineTyped, place: Place, intent: IntentId
     ) -> None:
         thread, line = place.thread, _ref(event)
         known = conversation(conn, thread.target.project, thread.target.conversation)
@@ -177,6 +163,22 @@ class Outbound:
             text=event.text,
             due_at=due_at,
         )
+        is_overtaken = intents.is_overtaken(conn, line, thread.id)
+        question = why_ask(event, is_overtaken=is_overtaken, scale=self._scale)
+        if question is None:
+            self._put_in_lane(conn, now, thread, line, intent, due_at)
+        else:
+            self._ask_first(conn, now, thread, line, intent, event.text, question)
+
+    def _put_in_lane(
+        self,
+        conn: Connection,
+        now: datetime,
+        thread: Thread,
+        line: LineRef,
+        intent: IntentId,
+        due_at: datetime,
+    ) -> None:
         lane = thread.target.lane("out")
         send = SendReply(project_id=thread.target.project, intent_id=intent, out_lane=lane)
         put_in(
@@ -188,101 +190,101 @@ class Outbound:
             now,
         )
 
+    def _ask_first(
+        self,
+        conn: Connection,
+        now: datetime,
+        thread: Thread,
+        line: LineRef,
+        intent: IntentId,
+        text: str,
+        question: str,
+    ) -> None:
+        """Hold a line that comes late until a person says that it still holds."""
+        intents.move(
+            conn,
+            intent,
+            now,
+            frm=[IntentState.PENDING],
+            to=IntentState.HELD,
+            reason="came late",
+            held_for="late",
+            asked_at=now,
+        )
+        set_mark(conn, now, line, Mark.WAITING)
+        buttons = (
+            Button(action=ActionId.SEND_ANYWAY, label="Send", value=intent, style="primary"),
+            Button(action=ActionId.SETTLE_DROP, label="Drop", value=intent),
+        )
+        say(conn, now, thread, line, question, quote=text, buttons=buttons)
+
     def _window(self, link: Link | None) -> timedelta:
         own = link.undo_window_s if link is not None else None
         window = self._undo_window if own is None else timedelta(seconds=own)
         return max(window, SETTLING) / self._scale
 
-    async def _explain_outside(self, event: LineTyped) -> None:
-        """Tell a person once per channel that a line outside of threads reaches nobody."""
-        if event.thread_ts is not None or is_internal(event.text, event.mentions_people):
-            return
-        team, channel, user = TeamId(event.team_id), ChannelId(event.channel_id), UserId(event.user_id)
-        linked = await self._store.read(
-            lambda conn: any(x.channel == channel and x.team == team for x in links_of(conn, None))
-        )
-        if not linked:
-            return
-        is_first = await self._store.write(
-            lambda conn: insert_new(
-                conn,
-                told,
-                team=team,
-                user_id=user,
-                topic=f"outside:{channel}",
-                at=self._store.now(conn),
-            )
-        )
-        if is_first:
-            try:
-                await self._chat.whisper(team, channel, user, Notice(text=OUTSIDE))
-            except BridgeError as error:
-                log.info("outside.not_explained", extra={"error": str(error)})
+    # --- changes -------------------------------------------------------------------------------------
 
     async def line_edited(self, event: LineEdited, job: Job) -> None:
         """An edit within the undo window changes what is sent; later it only gets an honest note."""
-        line = LineRef(TeamId(event.team_id), ChannelId(event.channel_id), MessageTs(event.ts))
-        waits = await self._store.write(lambda conn: self._edit(conn, event, line, job))
-        if waits:
-            raise Snooze("edit_overtook_its_line", delay=timedelta(seconds=1))
+        place = await self._place(event)
+        is_known = await self._store.write(lambda conn: self._edit(conn, event))
+        if not is_known and place is not None:
+            # The edit overtook its line, and says all that the line says; that one is known when it comes.
+            await self._line_in(place, event.as_typed(job.created_at), edited_ts=event.edited_ts)
 
-    def _edit(self, conn: Connection, event: LineEdited, line: LineRef, job: Job) -> bool:
-        """Return True if the line itself has not been seen yet."""
-        now = self._store.now(conn)
+    def _edit(self, conn: Connection, event: LineEdited) -> bool:
+        """Return False if the line itself has not been seen yet."""
+        now, line = self._store.now(conn), _ref(event)
         known = line_at(conn, line)
         if known is None:
-            is_ours = _place_of(conn, event) is not None
-            return is_ours and now - job.created_at < EDIT_WAITS / self._scale
-        if known.edited_ts is not None and known.edited_ts >= event.edited_ts:
             return False
-        thread = thread_by_id(conn, known.thread)
-        assert thread is not None
+        if known.edited_ts is not None and ts_order(known.edited_ts) >= ts_order(event.edited_ts):
+            return True
         update_line(conn, line, edited_ts=event.edited_ts, text=event.text)
-        if known.fate is not Fate.REPLY or known.intent is None or event.text == known.text:
-            return False
-        if is_internal(event.text, event.mentions_people):
-            if intents.move(
-                conn,
-                known.intent,
-                now,
-                frm=[IntentState.PENDING],
-                to=IntentState.CANCELLED,
-                reason="edited into an internal note",
-            ):
-                update_line(conn, line, fate=Fate.INTERNAL)
-                set_mark(conn, now, line, Mark.INTERNAL)
-                return False
-        elif event.text.strip() and intents.change_text(
-            conn, known.intent, event.text, now + self._window(self._link_of(conn, thread))
-        ):
-            return False
-        self._note_late_change(conn, now, thread, known, "edited")
-        return False
+        if known.fate is Fate.REPLY and known.intent is not None and event.text != known.text:
+            intent = intents.by_id(conn, known.intent)
+            assert intent is not None, "a reply's line is stored with its intent"
+            self._change(conn, now, event, known, intent)
+        return True
 
-    def _link_of(self, conn: Connection, thread: Thread) -> Link | None:
-        return next(
-            (
-                link
-                for link in links_of(conn, thread.target.project)
-                if (link.team, link.channel) == (thread.team, thread.channel)
-            ),
-            None,
-        )
-
-    def _note_late_change(
-        self, conn: Connection, now: datetime, thread: Thread, known: KnownLine, what: str
+    def _change(
+        self, conn: Connection, now: datetime, event: LineEdited, known: KnownLine, intent: Intent
     ) -> None:
+        """Have an edit count if its line has not gone out, else say that it does not."""
+        if is_internal(event.text, event.mentions_people):
+            if _cancel(conn, now, intent, "edited into an internal note"):
+                update_line(conn, known.ref, fate=Fate.INTERNAL)
+                set_mark(conn, now, known.ref, Mark.INTERNAL)
+                return
+        elif not event.text.strip():
+            if _cancel(conn, now, intent, "edited until nothing was left"):
+                update_line(conn, known.ref, fate=Fate.REFUSED)
+                set_mark(conn, now, known.ref, Mark.FAILED)
+                thread = _thread_of(conn, known)
+                say(conn, now, thread, known.ref, "There is no text left in this line. Nothing was sent.")
+                return
+        elif intents.change_text(conn, intent.id, event.text, self._due_again(conn, now, known, intent)):
+            return
+        self._note_late_change(conn, now, known, "edited")
+
+    def _due_again(self, conn: Connection, now: datetime, known: KnownLine, intent: Intent) -> datetime:
+        """The first edit starts the undo window anew, later ones do not: nothing is put off for ever."""
+        if known.edited_ts is not None or intent.state is IntentState.HELD:
+            return intent.due_at
+        return now + self._window(link_of(conn, _thread_of(conn, known)))
+
+    def _note_late_change(self, conn: Connection, now: datetime, known: KnownLine, what: str) -> None:
         assert known.intent is not None
         intent = intents.by_id(conn, known.intent)
-        if intent is None or intent.state in (IntentState.REFUSED, IntentState.CANCELLED):
+        if intent is None or intent.state in NOT_RECEIVED:
             return
-        unsure = intent.state in (IntentState.UNKNOWN, IntentState.SENDING)
-        has = "may have received" if unsure else "received"
+        has = "may have received" if intent.state in PERHAPS_RECEIVED else "received"
         say(
             conn,
             now,
-            thread,
-            known.ref,
+            _thread_of(conn, known),
+            intent.line,
             f"A line was {what} in Slack after it was sent. The customer {has} it as it was; "
             "networks do not take changes back.",
             quote=intent.text,
@@ -290,65 +292,53 @@ class Outbound:
 
     async def line_deleted(self, event: LineDeleted, job: Job) -> None:
         """A deletion within the undo window cancels; later it only gets an honest note."""
-        line = LineRef(TeamId(event.team_id), ChannelId(event.channel_id), MessageTs(event.ts))
-        await self._store.write(lambda conn: self._delete(conn, event, line))
+        place = await self._place(event)
+        await self._store.write(lambda conn: self._delete(conn, event, place))
 
-    def _delete(self, conn: Connection, event: LineDeleted, line: LineRef) -> None:
-        now = self._store.now(conn)
+    def _delete(self, conn: Connection, event: LineDeleted, place: Place | None) -> None:
+        now, line = self._store.now(conn), _ref(event)
         known = line_at(conn, line)
         if known is None:
-            place = _place_of(conn, event)
             if place is not None:  # the deletion overtook its line: that one must not go out any more
-                remember_line(
-                    conn,
-                    now,
-                    line,
-                    thread=place.thread.id,
-                    user=UserId(event.user_id or ""),
-                    fate=Fate.CANCELLED,
-                    text="",
-                    client_msg_id=None,
-                )
-                update_line(conn, line, deleted=True)
+                _remember_deleted(conn, now, event, place)
             return
         if known.deleted:
             return
         update_line(conn, line, deleted=True)
-        if known.intent is None:
+        intent = None if known.intent is None else intents.by_id(conn, known.intent)
+        if intent is None:
             return
-        if intents.move(
-            conn,
-            known.intent,
-            now,
-            frm=[IntentState.PENDING],
-            to=IntentState.CANCELLED,
-            reason="deleted before it was sent",
-        ):
+        if _cancel(conn, now, intent, "deleted before it was sent"):
             update_line(conn, line, fate=Fate.CANCELLED)
-            return
-        thread = thread_by_id(conn, known.thread)
-        assert thread is not None
-        self._note_late_change(conn, now, thread, known, "deleted")
+        else:
+            self._note_late_change(conn, now, known, "deleted")
 
 
-def _ref(event: LineTyped) -> LineRef:
-    return LineRef(TeamId(event.team_id), ChannelId(event.channel_id), MessageTs(event.ts))
+def _cancel(conn: Connection, now: datetime, intent: Intent, reason: str) -> bool:
+    """Keep a reply from going out; False if it is too late for that."""
+    return intents.move(conn, intent.id, now, frm=intents.WAITING, to=IntentState.CANCELLED, reason=reason)
 
 
-def _place_of(conn: Connection, event: LineTyped | LineEdited | LineDeleted) -> _Place | None:
-    """Return the linked thread in which a line stands, None if it stands in none of ours."""
-    if event.thread_ts is None or event.thread_ts == event.ts:
-        return None
-    team, channel = TeamId(event.team_id), ChannelId(event.channel_id)
-    thread = thread_at(conn, ThreadRef(team, channel, MessageTs(event.thread_ts)))
-    if thread is None:
-        return None
-    link = next(
-        (
-            x
-            for x in links_of(conn, thread.target.project)
-            if (x.team, x.channel) == (thread.team, thread.channel)
-        ),
-        None,
+def _thread_of(conn: Connection, known: KnownLine) -> Thread:
+    thread = thread_by_id(conn, known.thread)
+    assert thread is not None, "a line is stored with its thread"
+    return thread
+
+
+def _remember_deleted(conn: Connection, now: datetime, event: LineDeleted, place: Place) -> None:
+    line = _ref(event)
+    remember_line(
+        conn,
+        now,
+        line,
+        thread=place.thread.id,
+        user=UserId(event.user_id or ""),
+        fate=Fate.CANCELLED,
+        text="",
+        client_msg_id=None,
     )
-    return _Place(thread, link)
+    update_line(conn, line, deleted=True)
+
+
+def _ref(event: Line) -> LineRef:
+    return LineRef(TeamId(event.team_id), ChannelId(event.channel_id), MessageTs(event.ts))

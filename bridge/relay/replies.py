@@ -33,6 +33,8 @@ REPLY_TIMEOUT_S = 10.0
 SHORTEST_TIMEOUT_S = 2.0
 WAITING_AFTER = timedelta(seconds=2)
 STILL_WAITING = (IntentState.PENDING, IntentState.SENDING, IntentState.UNKNOWN)
+STANDS_BACK = timedelta(seconds=5)
+"""How fresh an earlier line has to be for a later one to let it go first: no stuck one holds it up."""
 LANE_LOOK = timedelta(seconds=2)
 """How often a lane that a reply in doubt holds up looks whether it is settled."""
 
@@ -114,6 +116,8 @@ class Replies:
         current = intents.by_id(conn, intent.id)
         if current is None or now < current.due_at:
             return None
+        if intents.would_overtake(conn, current, now - STANDS_BACK):
+            return None  # its job is first in the lane now: this one comes again behind it
         unseen = self._settle_first(conn, now, current, snapshot)
         if unseen is not None and current.decision != "anyway":
             self._ask_first(conn, now, current, unseen)

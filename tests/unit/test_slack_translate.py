@@ -198,6 +198,7 @@ def test_an_edit_brings_the_new_text_and_its_time() -> None:
         thread_ts="1700000000.000100",
         user_id="U1",
         text="hello & bye",
+        client_msg_id="m-1",
         edited_ts="1700000008.000000",
     )
 
