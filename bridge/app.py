@@ -32,6 +32,7 @@ from bridge.queue.schedule import Schedule
 from bridge.queue.worker import Handler, Handlers, Worker, worker_id
 from bridge.relay.alerts import Alerts
 from bridge.relay.cards import Cards
+from bridge.relay.catchup import CatchUp, came_back
 from bridge.relay.commands import Commands
 from bridge.relay.dialogues import Dialogues
 from bridge.relay.inbound import Inbound
@@ -165,6 +166,7 @@ async def _run(bridge: Bridge, *, with_worker: bool, with_http: bool, alone: boo
     async with contextlib.AsyncExitStack() as stack:
         worker = sender = None
         if with_worker:
+            await came_back(bridge.store, scale=bridge.settings.bridge.time_scale)
             worker, sender = make_workers(bridge, alone=alone)
         if with_http:
             await stack.enter_async_context(_listening(bridge, app))
@@ -266,6 +268,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
     )
     replies = Replies(bridge.store, bridge.social, cards, scale=scale)
     settling = Settling(bridge.store, bridge.social, cards, scale=scale)
+    catch_up = CatchUp(bridge.store, bridge.social)
     upkeep = Upkeep(bridge.store, lambda projects: _keep_fresh(bridge.auth, projects))
     commands = Commands(
         bridge.chat,
@@ -297,6 +300,8 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         "send_reply": replies.send_reply,
         "settle_reply": settling.settle_reply,
         "mark_waiting": replies.mark_waiting,
+        "sweep_all": catch_up.sweep_all,
+        "sweep": catch_up.sweep,
         "renew_tokens": upkeep.renew_tokens,
         "remind_of_alerts": alerts.remind,
         "clean_up": upkeep.clean_up,

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, insert, select, update
 
 from bridge.errors import PermanentError
+from bridge.events import Sweep
 from bridge.ids import ChannelId, TeamId, UserId, new_id
 from bridge.links import links_of, remember_projects, stored_project, to_link
 from bridge.model import Link, LinkKind, Project
 from bridge.ports import Chat, Social
+from bridge.queue.jobs import NewJob, put_in
 from bridge.store.engine import Store
 from bridge.store.tables import links
 from bridge.webhooks import Steps, Webhooks
@@ -114,6 +116,8 @@ class Connections:
             conn.execute(
                 update(links).where(*key).values(linked_at=now, linked_by=by, unlinked_at=None, problem=None)
             )
+        # What is in the inbox already is taken as known; from then on a post that is not is a new one.
+        put_in(conn, [NewJob(Sweep(project_id=project.id))], now)
         return to_link(conn.execute(select(links).where(*key)).mappings().one())
 
     async def unlink(self, team: TeamId, wanted: str, channel: ChannelId | None = None) -> list[Link]:

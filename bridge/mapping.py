@@ -293,6 +293,19 @@ def remember_post(conn: Connection, now: datetime, project: ProjectId, id_: Post
     return insert_new(conn, posts, project_id=project, post_id=id_, seen_at=now, label=label)
 
 
+def seen_posts(conn: Connection, project: ProjectId, ids: Iterable[PostId]) -> set[PostId]:
+    """Return which of these posts are stored already."""
+    wanted = list(ids)
+    found: set[PostId] = set()
+    for start in range(0, len(wanted), 500):
+        chunk = wanted[start : start + 500]
+        rows = conn.execute(
+            select(posts.c.post_id).where(posts.c.project_id == project, posts.c.post_id.in_(chunk))
+        )
+        found.update(PostId(id_) for id_ in rows.scalars())
+    return found
+
+
 # --- lines -------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from prometheus_client import Counter
 from sqlalchemy import Connection
 
 from bridge.content import (
@@ -47,11 +48,14 @@ from bridge.ports import Social
 from bridge.queue.jobs import Job, NewJob, order_of, put_in
 from bridge.relay.announced import is_test_delivery
 from bridge.relay.cards import Cards
+from bridge.relay.catchup import outage_at
 from bridge.relay.echoes import HOLD, Echoes
 from bridge.routing import choose
 from bridge.store.engine import Store
 
 log = logging.getLogger(__name__)
+
+LOST = Counter("bridge_lost_webhooks_total", "Messages that only a sweep found while the bridge was there")
 
 CONTEXT_MESSAGES = 5
 CARD_TEXT_CHARS = 1_500
@@ -92,6 +96,8 @@ class Inbound:
         if not await self._is_linked(project, LinkKind.MESSAGE):
             return
         found = await self._look(project, id_, hinted)
+        if all(e.cause == "sweep" for e in events):
+            await self._count_lost(project, found)
         held = await self._store.write(lambda conn: self._show(conn, project, id_, found))
         if held:
             await self._look_again(project, id_)
@@ -142,11 +148,36 @@ class Inbound:
                 taken = [(m, w) for m, w in owed if m.sent_at >= link.linked_at or m.id in found.hinted]
                 if taken:
                     self._show_in(conn, now, link, target, taken, found.messages, mark)
-            newest = max(message.sent_at for message, _ in owed)
-            if mark is None or newest > mark:
-                update_conversation(conn, project, id_, mark=newest)
             self._restate(conn, now, target, owed)
+        self._move_mark(conn, project, id_, fresh)
         return held
+
+    def _move_mark(
+        self, conn: Connection, project: ProjectId, id_: ConversationId, fresh: Sequence[Message]
+    ) -> None:
+        """A sweep looks again only at conversations that have moved past their newest stored message."""
+        stored = seen_messages(conn, project, [message.id for message in fresh])
+        known = conversation(conn, project, id_)
+        newest = max((m.sent_at for m in fresh if m.id in stored), default=None)
+        if known is not None and newest is not None and (known.mark is None or newest > known.mark):
+            update_conversation(conn, project, id_, mark=newest)
+
+    async def _count_lost(self, project: ProjectId, found: _Found) -> None:
+        """What only a sweep found, although the bridge was there, is a webhook that never came."""
+
+        def count(conn: Connection) -> int:
+            seen = seen_messages(conn, project, [message.id for message in found.messages])
+            since = min((link.linked_at for link in links_of(conn, project)), default=None)
+            return sum(
+                1
+                for m in found.messages
+                if m.id not in seen and since and m.sent_at >= since and not outage_at(conn, m.sent_at)
+            )
+
+        lost = await self._store.read(count)
+        if lost:
+            LOST.inc(lost)
+            log.warning("webhook.lost", extra={"project": project, "messages": lost})
 
     def _settle(
         self,
@@ -191,10 +222,16 @@ class Inbound:
             self._open(conn, now, thread, owed[0][0], listed)
         to_channel = not is_new and _wants_notice(thread, now, IDLE)
         for message, whose in owed:
-            note = "arrived late" if mark is not None and message.sent_at < mark else None
+            note = self._note(conn, message, mark)
             put_message(conn, now, thread, message, whose, also_to_channel=to_channel, note=note)
             to_channel = False
         shown(conn, thread.id, now)
+
+    def _note(self, conn: Connection, message: Message, mark: datetime | None) -> str | None:
+        away = outage_at(conn, message.sent_at)
+        if away is not None:
+            return f"arrived while the bridge was away, {away[0]:%H:%M}–{away[1]:%H:%M} UTC"
+        return "arrived late" if mark is not None and message.sent_at < mark else None
 
     def _open(
         self, conn: Connection, now: datetime, thread: Thread, first: Message, listed: Sequence[Message]

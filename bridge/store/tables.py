@@ -191,6 +191,7 @@ projects = Table(
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False),
     Column("problem", Text),
+    Column("posts_known_at", UtcDateTime, comment="since when unseen posts in the inbox are new ones"),
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
@@ -499,6 +500,15 @@ workers = Table(
     Column("id", String(64), primary_key=True),
     Column("started_at", UtcDateTime, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
+)
+
+outages = Table(
+    "outages",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime, nullable=False),
+    comment="When no worker of the bridge was there",
 )
 
 counters = Table(

@@ -402,6 +402,16 @@ def upgrade() -> None:
         "ix_messages_conversation", "messages", ["project_id", "conversation_id", "sent_at"], unique=False
     )
     op.create_table(
+        "outages",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("began_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_outages")),
+        comment="When no worker of the bridge was there",
+    )
+    op.create_table(
         "pauses",
         sa.Column("target", sa.Text(), nullable=False),
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
@@ -424,6 +434,12 @@ def upgrade() -> None:
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("problem", sa.Text(), nullable=True),
+        sa.Column(
+            "posts_known_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="since when unseen posts in the inbox are new ones",
+        ),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_projects")),
     )
