@@ -263,6 +263,18 @@ class MarkWaiting(_Event):
     intent_id: str
 
 
+class SweepAll(_Event):
+    """Look in every linked project for what webhooks have missed."""
+
+    kind: Literal["sweep_all"] = "sweep_all"
+
+
+class Sweep(_JollorEvent):
+    """Look in one project for what webhooks have missed."""
+
+    kind: Literal["sweep"] = "sweep"
+
+
 class RenewTokens(_Event):
     """Look for access tokens past 80 % of their life."""
 
@@ -296,6 +308,8 @@ Event = Annotated[
     | CommandGiven
     | ButtonPressed
     | SendReply
+    | SweepAll
+    | Sweep
     | RenewTokens
     | RemindOfAlerts
     | CleanUp
