@@ -56,11 +56,11 @@ WORDS: dict[Trouble | Mishap, tuple[str, str]] = {
         "Webhooks and events are repeated. Each message still appears once.",
     ),
     Mishap.PROFILE_EXPIRED: (
-        "A social profile loses its connection",
+        "A social profile expires",
         "Jollor says token_expired; the channel gets an alert that somebody has to clear.",
     ),
     Mishap.TOKENS_EXPIRED: (
-        "Jollor's API tokens expire",
+        "Jollor’s API tokens expire",
         "The next call is refused with 401; the bridge signs in again by itself.",
     ),
 }

@@ -6,6 +6,7 @@ import { atEnd, byId, h, list } from "./dom.js";
 import { avatar } from "./message.js";
 import { newForm } from "./new.js";
 import { choose, projectOf, server, ui } from "./store.js";
+import { announce } from "./toasts.js";
 import { clock, clockWithSeconds, networkName, when } from "./words.js";
 
 const BY = {
@@ -86,11 +87,10 @@ function entry(each) {
       h(
         "span",
         { class: "person-text" },
-        h("strong", null, each.customer),
+        h("span", { class: "first" }, h("strong", null, each.customer), h("time", { class: "hint" }, last ? when(new Date(last.at)) : "")),
         h("span", { class: "where" }, where(each)),
         h("span", { class: "snippet" }, last ? `${last.is_customer ? "" : "↩ "}${last.text}` : ""),
       ),
-      h("time", { class: "hint" }, each.last_at ? when(new Date(each.last_at)) : ""),
     ),
   );
 }
@@ -138,6 +138,16 @@ function bubble(message, each) {
     h("p", null, message.text),
     h("time", { class: "hint", datetime: message.at }, words),
   );
+}
+
+/** Tell screen readers what customers received since `before`. */
+export function announceReceipts(before, sections) {
+  if (!before.customers || !sections.customers) return;
+  const known = new Set(before.customers.flatMap((each) => each.messages.map((message) => message.id)));
+  for (const each of sections.customers) {
+    const news = each.messages.filter((message) => !message.is_customer && !known.has(message.id));
+    for (const message of news) announce(`${each.customer} received: ${message.text}`);
+  }
 }
 
 async function send(text) {

@@ -1,6 +1,6 @@
 // Puts the page together: each pane draws itself anew whenever something changed.
 
-import { renderCustomers, startCustomers } from "./customers.js";
+import { announceReceipts, renderCustomers, startCustomers } from "./customers.js";
 import { byId } from "./dom.js";
 import { loadEmoji } from "./emoji.js";
 import { startKeys } from "./keys.js";
@@ -32,4 +32,7 @@ byId("tabs").addEventListener("click", (event) => {
 });
 for (const render of [renderPane, renderCustomers, renderSlack, renderTroubles, renderWire, renderTour]) watch(render);
 loadEmoji();
-connect(announceNews);
+connect((before, sections) => {
+  announceReceipts(before, sections);
+  announceNews(before, sections);
+});

@@ -29,7 +29,8 @@ export function author(message) {
     return { name: message.username, icon, isApp: true, key: `as:${message.username}` };
   }
   const known = person(message.user);
-  if (known) return { name: known.name, icon: null, isApp: known.is_bot, role: known.role, key: known.id };
+  if (known?.is_bot) return { name: known.name, icon: null, isApp: true, key: "app" };
+  if (known) return { name: known.name, icon: null, isApp: false, role: known.role, key: known.id };
   return { name: "Jollor", icon: null, isApp: true, key: "app" };
 }
 
@@ -56,7 +57,7 @@ export function drawMessage(message, channel, { inThread, isCompact, openThread,
     h(
       "div",
       { class: "message-body" },
-      message.via && h("p", { class: "only-you" }, "Only visible to you"),
+      message.via && h("p", { class: "only-you" }, "👁 Only visible to you"),
       byline(who, message, isCompact),
       message.subtype === "thread_broadcast" && !inThread && h("p", { class: "hint" }, "replied to a thread:"),
       body(message, channel),

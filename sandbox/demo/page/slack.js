@@ -8,7 +8,7 @@ import { emojiState } from "./emoji.js";
 import { author, continues, drawMessage, summary } from "./message.js";
 import { channelOf, choose, isReply, keep, kept, messagesOf, person, server, ui } from "./store.js";
 import { announce, toast } from "./toasts.js";
-import { count } from "./words.js";
+import { MARKS, count } from "./words.js";
 
 const COMMANDS = ["projects", "status", "help", "link ", "unlink "];
 const ROLES = { admin: "admin", member: "member", guest: "guest" };
@@ -42,8 +42,10 @@ export function renderSlack() {
   byId("workspace").textContent = server.setting.workspace + (server.setting.socket_mode ? " · Socket Mode" : "");
   renderPersona();
   renderChannels();
-  renderTimeline();
-  renderThread();
+  atEnd(parts.messages, () => {
+    renderThread(); // first: it takes width from the channel
+    renderTimeline();
+  });
 }
 
 function settle() {
@@ -111,7 +113,7 @@ function renderTimeline() {
     ...ephemerals(channel.id).filter((seen) => !seen.thread_ts),
   ]);
   renderMessages(parts.messages, channel.id, shown, { inThread: false });
-  parts.main.name(`Message #${channel.name}`, `Message #${channel.name}, or /jollor projects`);
+  parts.main.name(`Message #${channel.name}`, "Message, or /jollor projects");
 }
 
 function channelHead(channel) {
@@ -136,7 +138,7 @@ function renderThread() {
     ...ephemerals(channel).filter((seen) => seen.thread_ts === ts),
   ]);
   renderMessages(parts.replies, channel, shown, { inThread: true });
-  parts.inThread.name(`Reply in thread as ${person(ui.persona).name}`, "Reply …  (// for an internal note)");
+  parts.inThread.name(`Reply in thread as ${person(ui.persona).name}`, "Reply … or // for an internal note");
   parts.alsoLabel.lastElementChild.textContent = `Also send to #${channelOf(channel).name}`;
 }
 
@@ -244,13 +246,22 @@ export function announceNews(before, sections) {
   for (const [name, messages] of Object.entries(sections)) {
     if (!name.startsWith("messages:") || !before[name]) continue;
     const channel = channelOf(name.slice("messages:".length));
-    const last = before[name].at(-1)?.ts ?? "0";
-    for (const message of messages.filter((each) => each.ts > last && each.user !== ui.persona)) {
-      announce(`#${channel?.name}, ${summary(message)}`);
+    const old = new Map(before[name].map((message) => [message.ts, message]));
+    for (const message of messages) {
+      const known = old.get(message.ts);
+      if (!known && message.user !== ui.persona) announce(`#${channel?.name}, ${summary(message)}`);
+      for (const mark of newMarks(known, message)) announce(`${MARKS[mark]}. ${message.text}`.slice(0, 200));
     }
   }
   if (!sections.ephemerals || !before.ephemerals) return;
   const known = new Set(before.ephemerals.map((seen) => seen.ts + seen.text));
   const news = sections.ephemerals.filter((seen) => seen.user === ui.persona && !known.has(seen.ts + seen.text));
   for (const seen of news) announce(`Only visible to you, ${author(seen).name}: ${seen.text}`);
+}
+
+/** The bridge's marks that `message` has and had not before. */
+function newMarks(known, message) {
+  const had = new Set((known?.reactions ?? []).map(({ name }) => name));
+  const has = (message.reactions ?? []).filter(({ users }) => users.includes(server.setting.bot));
+  return has.map(({ name }) => name).filter((name) => MARKS[name] && !had.has(name));
 }

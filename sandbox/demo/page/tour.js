@@ -97,7 +97,7 @@ function advice(now, { robin, channel, root }) {
       ];
     default:
       return [
-        h("p", null, "It arrived. That is all there is to it. What else would you like to see?"),
+        h("p", null, "It arrived. What else would you like to see?"),
         button("Robin’s phone", () => openCustomer(robin.key)),
         button("/jollor projects", () => {
           openChannel(channel);

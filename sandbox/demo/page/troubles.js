@@ -2,7 +2,9 @@
 
 import { act } from "./api.js";
 import { byId, h, list, one } from "./dom.js";
-import { server, ui } from "./store.js";
+import { menu } from "./menu.js";
+import { openChannel } from "./slack.js";
+import { server } from "./store.js";
 
 const STATES = { running: "running", starting: "starting …", stopped: "stopped" };
 
@@ -59,59 +61,37 @@ function renderLog() {
 }
 
 function toggle({ id, label, hint, on }) {
-  const describedBy = `hint-${id}`;
-  return h(
-    "div",
-    { class: on ? "trouble on" : "trouble" },
-    h(
-      "button",
-      {
-        type: "button",
-        role: "switch",
-        "aria-checked": String(on),
-        "aria-describedby": describedBy,
-        dataset: { focus: `trouble:${id}`, trouble: id },
-        onclick: () => act("troubles/switch", { trouble: id, on: !on }),
-      },
-      h("span", null, label),
-      h("i", { class: "switch", "aria-hidden": "true" }),
-    ),
-    h("p", { class: "hint", id: describedBy }, hint),
-  );
+  const props = {
+    type: "button",
+    role: "switch",
+    "aria-checked": String(on),
+    dataset: { focus: `trouble:${id}`, trouble: id },
+    onclick: () => act("troubles/switch", { trouble: id, on: !on }),
+  };
+  return trouble(hint, on, h("button", props, label, h("i", { class: "switch", "aria-hidden": "true" })));
 }
 
 function button({ id, label, hint, of_project }) {
-  const describedBy = `hint-${id}`;
-  const choices = of_project ? server.setting.projects : [{ id: null, name: null }];
-  return h(
-    "div",
-    { class: "trouble" },
-    h("p", { class: "trouble-label" }, label),
-    h("p", { class: "hint", id: describedBy }, hint),
-    h(
-      "div",
-      { class: "row" },
-      choices.map((project) =>
-        h(
-          "button",
-          {
-            type: "button",
-            class: "small",
-            "aria-describedby": describedBy,
-            dataset: { focus: `mishap:${id}:${project.id}`, mishap: id },
-            onclick: () => happen(id, project),
-          },
-          project.name ?? "Let them expire",
-        ),
-      ),
-    ),
-  );
+  const props = { class: "small", dataset: { focus: `mishap:${id}`, mishap: id }, type: "button" };
+  const now = () => act("troubles/happen", { mishap: id, project: null });
+  const choices = server.setting.projects.map((project) => ({ value: project, label: project.name }));
+  const control = of_project
+    ? menu("Now", choices, (project) => expire(id, project), { focus: `mishap:${id}`, action: id, name: `${label}: of which project` })
+    : h("button", { ...props, "aria-label": `${label}: now`, onclick: now }, "Now");
+  return trouble(hint, false, h("span", { class: "trouble-label" }, label), control);
 }
 
-async function happen(mishap, project) {
+/** A row whose hint is shown below the list while it is looked at, and read with its control. */
+function trouble(hint, isOn, ...children) {
+  const row = h("div", { class: isOn ? "trouble on" : "trouble" }, children);
+  const show = () => (byId("trouble-hint").textContent = hint);
+  row.addEventListener("mouseenter", show);
+  row.addEventListener("focusin", show);
+  row.querySelector("button").setAttribute("aria-description", hint);
+  return row;
+}
+
+async function expire(mishap, project) {
   await act("troubles/happen", { mishap, project: project.id });
-  if (project.channel && ui.channel !== project.channel) {
-    const { openChannel } = await import("./slack.js");
-    openChannel(project.channel);
-  }
+  openChannel(project.channel);
 }

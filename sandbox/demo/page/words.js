@@ -25,6 +25,7 @@ const timeWithSeconds = new Intl.DateTimeFormat(undefined, {
   hour: "2-digit",
   minute: "2-digit",
   second: "2-digit",
+  hourCycle: "h23",
 });
 const day = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short" });
 const long = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
