@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from random import Random
 from types import TracebackType
 from typing import Self
@@ -77,13 +78,15 @@ class SocketMode:
             former: Connection | None = None
             while not self._stopping.is_set():
                 try:
-                    current = await self._open()
+                    current = await self._unless_stopping(self._open())
                 except BridgeError as error:
                     self._missing(error)
                     delay_s = error.delay.total_seconds() if isinstance(error, Snooze) else 0.0
                     await self._pause(max(delay_s, pause_s * (0.5 + self._jitter.random())))
                     pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                     continue
+                if current is None:
+                    break
                 pause_s = self._first_pause_s
                 self.problem = None
                 self.connected.set()
@@ -95,6 +98,18 @@ class SocketMode:
             self.connected.clear()
             if former is not None:
                 await former.finish()
+
+    async def _unless_stopping(self, opening: Coroutine[None, None, Connection]) -> Connection | None:
+        """Return what `opening` brings, None if everything stops before."""
+        opened = asyncio.create_task(opening)
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({opened, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if opened.done():
+            return await opened
+        opened.cancel()
+        await asyncio.wait({opened})
+        return None
 
     async def _until_over(self, connection: Connection) -> None:
         """Wait until another connection is needed, or none any more."""

@@ -162,6 +162,14 @@ async def test_slack_being_away_is_waited_out(caplog: pytest.LogCaptureFixture) 
         assert here.mode.problem is None
 
 
+async def test_stopping_does_not_wait_for_a_slack_that_hangs() -> None:
+    async with asyncio.timeout(10), scene(timeout_s=30) as here:
+        await here.connected()
+        rule = here.slack.faults.add(End.SLACK, FaultKind.HANG, "apps.connections.open")
+        await here.slack.sockets.cut()
+        await eventually(lambda: rule.applied)
+
+
 async def test_socket_mode_switched_off_is_said_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     async with scene() as here:
         await here.connected()
