@@ -1,137 +1,66 @@
 """Jobs: rows that are put once and run until they are done, in order within their lane.
 
-States follow River: `available`, `running`, `completed`, `discarded`, `cancelled`. A job is claimed when it
-is due, its target is not paused, and it is the first of its lane, ordered by (`lane_order`, `id`). A unique
-index allows one running job per lane, so no two claimers can break that. `lane_order` is a growing number,
-or Slack's `ts` in microseconds for lines that people typed.
+A job is claimed when it is due, its target is not paused, and it is the first of its lane, ordered by
+(`lane_order`, `id`); see `bridge.queue.claim`. `lane_order` is a growing number, or Slack's `ts` in
+microseconds for lines that people typed.
+
+Only the claim that holds a job may record what became of it. An attempt counts when the job's object may be
+at fault: not when it is snoozed, when its target is away, or when its worker was lost.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Any
+from typing import Any, assert_never
 
-from sqlalchemy import Connection, and_, exists, func, insert, or_, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import RowMapping
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from bridge.errors import StoreUnavailable
-from bridge.events import Event, event_adapter
+from bridge.events import Event
 from bridge.ids import JobId
+from bridge.queue.claim import LOST, claim_in
+from bridge.queue.job import (
+    CHANNEL,
+    MAX_ATTEMPTS,
+    Job,
+    JobState,
+    JobView,
+    NewJob,
+    notify,
+    order_of,
+    put_in,
+)
+from bridge.queue.receipts import Receipts
 from bridge.queue.retry import Discard, Pause, RunAgain, Verdict
+from bridge.queue.turn import next_due
 from bridge.store import pauses
 from bridge.store.attempts import AttemptView, history, record_attempt
 from bridge.store.engine import Store
-from bridge.store.tables import jobs, kept_bodies
+from bridge.store.tables import UtcDateTime, jobs
 
-MAX_ATTEMPTS = 8
-CHANNEL = "jobs"
-"""The PostgreSQL notification channel."""
+__all__ = ["CHANNEL", "MAX_ATTEMPTS", "Job", "JobState", "JobView", "Jobs", "NewJob", "order_of", "put_in"]
 
+CLAIM_TRIES = 3
 
-class JobState(StrEnum):
-    """See the module's docstring."""
-
-    AVAILABLE = "available"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    DISCARDED = "discarded"
-    CANCELLED = "cancelled"
-
-
-ACTIVE = (JobState.AVAILABLE, JobState.RUNNING)
-
-
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """A job to be put. `order` defaults to the time of putting; a taken `unique_key` drops the job."""
-
-    event: Event
-    unique_key: str | None = None
-    order: int | None = None
-    run_at: datetime | None = None
-    priority: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A claimed job. `attempt` counts from 1. `followers` are later jobs of its lane done along with it."""
-
-    id: JobId
-    event: Event
-    lane: str | None
-    attempt: int
-    max_attempts: int
-    created_at: datetime
-    worker: str
-    followers: tuple[tuple[JobId, Event], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class JobView:
-    """A job as people see it in lists."""
-
-    id: JobId
-    kind: str
-    state: str
-    lane: str | None
-    args: str
-    attempt: int
-    max_attempts: int
-    scheduled_at: datetime
-    created_at: datetime
-    finished_at: datetime | None
-    reason: str | None
-
-
-def order_of(moment: datetime) -> int:
-    """Return a lane order by time: microseconds, comparable with `ids.ts_order`."""
-    return int(moment.timestamp() * 1_000_000)
-
-
-def put_in(conn: Connection, new: Sequence[NewJob], now: datetime) -> None:
-    """Insert jobs within the caller's transaction. Wakes PostgreSQL listeners; see `Jobs.woken`."""
-    if not new:
-        return
-    rows = [_row(job, now) for job in new]
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(jobs).on_conflict_do_nothing(index_elements=[jobs.c.unique_key])
-    conn.execute(statement, rows)
-    notify(conn)
-
-
-def notify(conn: Connection) -> None:
-    """Wake the workers of all processes at commit (PostgreSQL; others poll)."""
-    if conn.dialect.name == "postgresql":
-        conn.execute(select(func.pg_notify(CHANNEL, "")))
-
-
-def _row(new: NewJob, now: datetime) -> dict[str, Any]:
-    return {
-        "kind": new.event.kind,
-        "args": new.event.model_dump_json(),
-        "lane": new.event.lane,
-        "lane_order": order_of(now) if new.order is None else new.order,
-        "target": new.event.target,
-        "priority": new.priority,
-        "state": JobState.AVAILABLE,
-        "max_attempts": MAX_ATTEMPTS,
-        "scheduled_at": new.run_at or now,
-        "created_at": now,
-        "unique_key": new.unique_key,
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class _Receipt:
-    jobs: tuple[NewJob, ...]
-    kept: tuple[tuple[str, str], ...]
-    done: asyncio.Future[None]
+_DONE = {
+    "state": JobState.COMPLETED,
+    "finished_at": bindparam("now", type_=UtcDateTime),
+    "lease_until": None,
+    "reason": None,
+}
+# Built once: completing is done for every job, and building a statement takes longer than running it.
+_COMPLETE = (
+    update(jobs)
+    .where(
+        jobs.c.id == bindparam("job"),
+        jobs.c.state == JobState.RUNNING,
+        jobs.c.worker == bindparam("by"),
+        jobs.c.attempted_at == bindparam("since"),
+    )
+    .values(**_DONE)
+)
 
 
 class Jobs:
@@ -141,8 +70,7 @@ class Jobs:
         self._store = store
         self._scale = scale
         self.woken = asyncio.Event()
-        self._waiting: list[_Receipt] = []
-        self._flusher: asyncio.Task[None] | None = None
+        self._receipts = Receipts(store, self.woken.set)
 
     # --- putting -------------------------------------------------------------------------------------
 
@@ -156,46 +84,7 @@ class Jobs:
         Receipts that wait at the same time are committed together; one that the database refuses fails
         alone. Raises `StoreUnavailable`. A caller that is cancelled does not take its receipt back.
         """
-        receipt = _Receipt(tuple(new), tuple(kept), asyncio.get_running_loop().create_future())
-        self._waiting.append(receipt)
-        if self._flusher is None or self._flusher.done():
-            self._flusher = asyncio.create_task(self._flush(), name="receipts")
-        await receipt.done
-
-    async def _flush(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            try:
-                await self._store.write(lambda conn, batch=batch: self._insert(conn, batch))  # type: ignore[misc]
-            except Exception as error:  # noqa: BLE001 - each caller gets its own answer below
-                await self._one_by_one(batch, error)
-            else:
-                for receipt in batch:
-                    _answer(receipt, None)
-            self.woken.set()
-
-    async def _one_by_one(self, batch: list[_Receipt], error: Exception) -> None:
-        for receipt in batch:
-            if len(batch) == 1 or isinstance(error, StoreUnavailable):
-                _answer(receipt, error)
-                continue
-            try:
-                await self._store.write(lambda conn, one=receipt: self._insert(conn, [one]))  # type: ignore[misc]
-            except Exception as own:  # noqa: BLE001 - the caller is waiting for it
-                _answer(receipt, own)
-            else:
-                _answer(receipt, None)
-
-    def _insert(self, conn: Connection, batch: Sequence[_Receipt]) -> None:
-        now = self._store.now(conn)
-        put_in(conn, [job for receipt in batch for job in receipt.jobs], now)
-        kept = [
-            {"project_id": project, "received_at": now, "body": body}
-            for receipt in batch
-            for project, body in receipt.kept
-        ]
-        if kept:
-            conn.execute(insert(kept_bodies), kept)
+        await self._receipts.take(new, tuple(kept))
 
     # --- running -------------------------------------------------------------------------------------
 
@@ -206,71 +95,25 @@ class Jobs:
 
         Jobs of a kind in `coalesced` bring the later ones of that kind in their lane as `followers`.
         """
-        try:
-            return await self._store.write(lambda conn: self._claim(conn, worker, limit, lease, coalesced))
-        except IntegrityError:
-            # Another process took a job of one of these lanes between our look and our update.
-            return []
 
-    def _claim(
-        self, conn: Connection, worker: str, limit: int, lease: timedelta, coalesced: frozenset[str]
-    ) -> list[Job]:
-        now = self._store.now(conn)
-        rows = conn.execute(_due(now, limit).with_for_update(skip_locked=True)).mappings().all()
-        rows = self._without_paused(conn, rows, now)
-        if not rows:
-            return []
-        conn.execute(
-            update(jobs)
-            .where(jobs.c.id.in_([row["id"] for row in rows]))
-            .values(
-                state=JobState.RUNNING,
-                attempt=jobs.c.attempt + 1,
-                attempted_at=now,
-                lease_until=now + lease,
-                worker=worker,
+        def take(conn: Connection) -> list[Job]:
+            return claim_in(
+                conn,
+                worker,
+                limit=limit,
+                lease=lease,
+                coalesced=coalesced,
+                now=self._store.now(conn),
+                scale=self._scale,
             )
-        )
-        return [self._job(conn, row, worker, coalesced) for row in rows]
 
-    def _without_paused(
-        self, conn: Connection, rows: Sequence[RowMapping], now: datetime
-    ) -> list[RowMapping]:
-        """Of each paused target keep one job, as its probe, if the probe is ours."""
-        targets = {row["target"] for row in rows if row["target"]}
-        paused = pauses.paused_targets(conn, targets)
-        probes = pauses.take_probes(conn, paused, now, self._scale)
-        kept = []
-        for row in rows:
-            target = row["target"]
-            if target in paused:
-                if target not in probes:
-                    continue
-                probes.discard(target)
-            kept.append(row)
-        return kept
-
-    def _job(self, conn: Connection, row: RowMapping, worker: str, coalesced: frozenset[str]) -> Job:
-        followers: tuple[tuple[JobId, Event], ...] = ()
-        if row["kind"] in coalesced and row["lane"] is not None:
-            later = conn.execute(
-                select(jobs.c.id, jobs.c.args).where(
-                    jobs.c.lane == row["lane"],
-                    jobs.c.kind == row["kind"],
-                    jobs.c.state == JobState.AVAILABLE,
-                )
-            )
-            followers = tuple((JobId(id_), event_adapter.validate_json(args)) for id_, args in later)
-        return Job(
-            id=JobId(row["id"]),
-            event=event_adapter.validate_json(row["args"]),
-            lane=row["lane"],
-            attempt=row["attempt"] + 1,
-            max_attempts=row["max_attempts"],
-            created_at=row["created_at"],
-            worker=worker,
-            followers=followers,
-        )
+        for _ in range(CLAIM_TRIES):
+            try:
+                return await self._store.write(take)
+            except IntegrityError:
+                continue  # another process took a job of one of these lanes between our look and our update
+        self.woken.set()  # busy lanes; the caller looks again soon
+        return []
 
     async def complete(self, job: Job) -> bool:
         """Mark `job` and its followers as done; False if the lease was lost meanwhile."""
@@ -278,16 +121,15 @@ class Jobs:
 
     def _complete(self, conn: Connection, job: Job) -> bool:
         now = self._store.now(conn)
-        done = {"state": JobState.COMPLETED, "finished_at": now, "lease_until": None, "reason": None}
-        if not conn.execute(update(jobs).where(_held(job)).values(**done)).rowcount:
+        ours = {"job": job.id, "by": job.worker, "since": job.claimed_at, "now": now}
+        if not conn.execute(_COMPLETE, ours).rowcount:
             return False
         if job.followers:
             ids = [id_ for id_, _ in job.followers]
-            conn.execute(
-                update(jobs).where(jobs.c.id.in_(ids), jobs.c.state == JobState.AVAILABLE).values(**done)
-            )
-        if job.event.target is not None:
-            pauses.resume(conn, job.event.target)
+            waiting = jobs.c.id.in_(ids), jobs.c.state == JobState.AVAILABLE
+            conn.execute(update(jobs).where(*waiting).values(**_DONE), {"now": now})
+        if job.target is not None:
+            pauses.resume(conn, job.target, tried_at=job.claimed_at)
         return True
 
     async def fail(self, job: Job, verdict: Verdict, reason: str) -> bool:
@@ -298,40 +140,64 @@ class Jobs:
 
     def _fail(self, conn: Connection, job: Job, verdict: Verdict, reason: str) -> bool:
         now = self._store.now(conn)
-        outcome = "discarded"
-        values: dict[str, Any] = {"lease_until": None, "reason": reason[:500]}
-        match verdict:
-            case RunAgain():
-                values |= {"state": JobState.AVAILABLE, "scheduled_at": verdict.at}
-                if not verdict.is_attempt:
-                    values["attempt"] = job.attempt - 1
-                outcome = "failed" if verdict.is_attempt else "snoozed"
-            case Pause():
-                at = pauses.pause(conn, verdict.target, reason[:500], now, self._scale)
-                values |= {"state": JobState.AVAILABLE, "scheduled_at": at, "attempt": job.attempt - 1}
-                if verdict.target == job.event.target:
-                    values["scheduled_at"] = now  # the pause itself holds it back
-                outcome = "paused"
-            case Discard():
-                values |= {"state": JobState.DISCARDED, "finished_at": now}
+        values = {"lease_until": None, "reason": reason[:500], **_after(job, verdict, now)}
         if not conn.execute(update(jobs).where(_held(job)).values(**values)).rowcount:
             return False
-        record_attempt(conn, f"job:{job.id}", now, job.attempt, outcome, reason)
+        record_attempt(conn, f"job:{job.id}", now, job.attempt, _outcome(verdict), reason)
+        match verdict:
+            case Pause():
+                pauses.pause(conn, verdict.target, reason[:500], now, self._scale, tried_at=job.claimed_at)
+            # A probe that failed for another reason tells nothing: let the next one go.
+            case RunAgain(is_attempt=False):
+                pauses.probe_again(conn, job.target, job.claimed_at, verdict.at)
+            case _:
+                pauses.probe_again(conn, job.target, job.claimed_at, now)
         return True
 
-    async def keep(self, held: Sequence[Job], lease: timedelta) -> None:
-        """Extend the leases of running jobs."""
-        if held:
-            await self._store.write(
-                lambda conn: (
-                    conn.execute(
-                        update(jobs)
-                        .where(or_(*(_held(job) for job in held)))
-                        .values(lease_until=self._store.now(conn) + lease)
+    async def keep(self, held: Sequence[Job], lease: timedelta) -> list[Job]:
+        """Extend the leases of running jobs; return those that are still held."""
+        if not held:
+            return []
+
+        def extend(conn: Connection) -> list[Job]:
+            until = self._store.now(conn) + lease
+            return [
+                job
+                for job in sorted(held, key=lambda job: job.id)
+                if conn.execute(update(jobs).where(_held(job)).values(lease_until=until)).rowcount
+            ]
+
+        return await self._store.write(extend)
+
+    async def hand_back(self, held: Sequence[Job], *, delay: timedelta = timedelta(0)) -> int:
+        """Make running jobs available again, as if never claimed; return how many of them were still ours."""
+
+        def release(conn: Connection) -> int:
+            now = self._store.now(conn)
+            held_still = [
+                job
+                for job in held
+                if conn.execute(
+                    update(jobs)
+                    .where(_held(job))
+                    .values(
+                        state=JobState.AVAILABLE,
+                        attempt=jobs.c.attempt - 1,
+                        lease_until=None,
+                        scheduled_at=now + delay,
                     )
-                    and None
-                )
-            )
+                ).rowcount
+            ]
+            for job in held_still:
+                pauses.probe_again(conn, job.target, job.claimed_at, now)
+            notify(conn)
+            return len(held_still)
+
+        if not held:
+            return 0
+        count = await self._store.write(release)
+        self.woken.set()
+        return count
 
     async def rescue(self, *, of_other_processes: str | None = None) -> int:
         """Make jobs available again whose lease ran out; return how many.
@@ -344,28 +210,33 @@ class Jobs:
     def _rescue(self, conn: Connection, alone: str | None) -> int:
         now = self._store.now(conn)
         lost = jobs.c.lease_until < now if alone is None else jobs.c.worker != alone
-        ids = conn.execute(
-            select(jobs.c.id, jobs.c.attempt).where(jobs.c.state == JobState.RUNNING, lost)
+        rows = conn.execute(
+            select(jobs.c.id, jobs.c.attempt, jobs.c.target, jobs.c.attempted_at)
+            .where(jobs.c.state == JobState.RUNNING, lost)
+            .with_for_update(skip_locked=True)
         ).all()
-        for id_, attempt in ids:
-            taken = conn.execute(
-                update(jobs)
-                .where(jobs.c.id == id_, jobs.c.state == JobState.RUNNING, jobs.c.attempt == attempt, lost)
-                .values(state=JobState.AVAILABLE, lease_until=None, scheduled_at=now, reason="worker lost")
-            )
-            if taken.rowcount:
-                record_attempt(conn, f"job:{id_}", now, attempt, "lost", "its worker stopped or stalled")
-        return len(ids)
+        for id_, attempt, target, claimed_at in rows:
+            back = {"state": JobState.AVAILABLE, "attempt": attempt - 1, "lease_until": None}
+            conn.execute(update(jobs).where(jobs.c.id == id_).values(**back, scheduled_at=now, reason=LOST))
+            record_attempt(conn, f"job:{id_}", now, attempt, "lost", "its worker stopped or stalled")
+            pauses.probe_again(conn, target, claimed_at, now)
+        if rows:
+            notify(conn)
+        return len(rows)
 
     async def next_due(self) -> datetime | None:
-        """Return when the next available job that is not due yet will be, None if there is none."""
-        return await self._store.read(
-            lambda conn: conn.execute(
-                select(func.min(jobs.c.scheduled_at)).where(
-                    jobs.c.state == JobState.AVAILABLE, jobs.c.scheduled_at > self._store.now(conn)
-                )
-            ).scalar()
-        )
+        """Return when the next job that is not due yet, or the next probe, will be; None if there is none."""
+        return await self._store.read(lambda conn: next_due(conn, self._store.now(conn)))
+
+    async def due_in(self) -> timedelta | None:
+        """Return how long it is until `next_due`, by the database's clock."""
+
+        def look(conn: Connection) -> timedelta | None:
+            now = self._store.now(conn)
+            due = next_due(conn, now)
+            return None if due is None else due - now
+
+        return await self._store.read(look)
 
     # --- looking and mending -------------------------------------------------------------------------
 
@@ -379,105 +250,88 @@ class Jobs:
     async def listed(self, states: Sequence[str], limit: int = 100) -> list[JobView]:
         """Return jobs of these states, oldest first."""
         query = select(jobs).where(jobs.c.state.in_(states)).order_by(jobs.c.id).limit(limit)
-        return await self._store.read(lambda conn: [_view(row) for row in conn.execute(query).mappings()])
+        return await self._store.read(
+            lambda conn: [JobView.of(row) for row in conn.execute(query).mappings()]
+        )
 
     async def shown(self, id_: JobId) -> tuple[JobView, list[AttemptView]] | None:
         """Return one job with its recorded attempts, None if there is none."""
 
         def look(conn: Connection) -> tuple[JobView, list[AttemptView]] | None:
             row = conn.execute(select(jobs).where(jobs.c.id == id_)).mappings().first()
-            if row is None:
-                return None
-            return _view(row), history(conn, f"job:{id_}")
+            return None if row is None else (JobView.of(row), history(conn, f"job:{id_}"))
 
         return await self._store.read(look)
 
     async def retry(self, ids: Sequence[JobId]) -> int:
         """Make dead letters available again; they keep their place, so they run next in their lane."""
-
-        def revive(conn: Connection) -> int:
-            now = self._store.now(conn)
-            changed = conn.execute(
-                update(jobs)
-                .where(jobs.c.id.in_(ids), jobs.c.state.in_((JobState.DISCARDED, JobState.CANCELLED)))
-                .values(state=JobState.AVAILABLE, attempt=0, scheduled_at=now, finished_at=None)
-            ).rowcount
-            notify(conn)
-            return changed
-
-        changed = await self._store.write(revive)
-        self.woken.set()
-        return changed
+        return await self._change(
+            ids,
+            (JobState.DISCARDED, JobState.CANCELLED),
+            lambda now: {
+                "state": JobState.AVAILABLE,
+                "attempt": 0,
+                "scheduled_at": now,
+                "finished_at": None,
+                "reason": None,
+            },
+        )
 
     async def cancel(self, ids: Sequence[JobId]) -> int:
-        """Cancel jobs that are not running; return how many."""
-
-        def cancel(conn: Connection) -> int:
-            return conn.execute(
-                update(jobs)
-                .where(jobs.c.id.in_(ids), jobs.c.state.in_((JobState.AVAILABLE, JobState.DISCARDED)))
-                .values(state=JobState.CANCELLED, finished_at=self._store.now(conn))
-            ).rowcount
-
-        return await self._store.write(cancel)
-
-
-def _answer(receipt: _Receipt, error: Exception | None) -> None:
-    if receipt.done.done():  # the client hung up; its receipt is committed all the same
-        return
-    if error is None:
-        receipt.done.set_result(None)
-    else:
-        receipt.done.set_exception(error)
-
-
-def _due(now: datetime, limit: int) -> Any:
-    ahead = jobs.alias("ahead")
-    blocked = exists().where(
-        and_(
-            ahead.c.lane == jobs.c.lane,
-            ahead.c.state.in_(ACTIVE),
-            ahead.c.id != jobs.c.id,
-            or_(
-                ahead.c.state == JobState.RUNNING,
-                tuple_(ahead.c.lane_order, ahead.c.id) < tuple_(jobs.c.lane_order, jobs.c.id),
-            ),
+        """Cancel jobs that are not running; return how many. Their lanes go on."""
+        return await self._change(
+            ids,
+            (JobState.AVAILABLE, JobState.DISCARDED),
+            lambda now: {"state": JobState.CANCELLED, "finished_at": now},
         )
-    )
-    return (
-        select(jobs)
-        .where(
-            jobs.c.state == JobState.AVAILABLE,
-            jobs.c.scheduled_at <= now,
-            or_(jobs.c.lane.is_(None), ~blocked),
-            pauses.is_open(jobs.c.target, now),
-        )
-        .order_by(jobs.c.priority, jobs.c.scheduled_at, jobs.c.id)
-        .limit(limit)
-    )
+
+    async def _change(
+        self,
+        ids: Sequence[JobId],
+        states: Sequence[JobState],
+        values: Callable[[datetime], dict[str, Any]],
+    ) -> int:
+        def change(conn: Connection) -> int:
+            which = jobs.c.id.in_(ids), jobs.c.state.in_(states)
+            count = conn.execute(update(jobs).where(*which).values(**values(self._store.now(conn)))).rowcount
+            notify(conn)
+            return count
+
+        count = await self._store.write(change)
+        self.woken.set()
+        return count
 
 
-def _held(job: Job) -> Any:
-    """The row is still ours: a job that was taken over has another worker or attempt."""
+def _held(job: Job) -> ColumnElement[bool]:
+    """The row is still ours: a job that was taken over was claimed by another worker or at another time."""
     return and_(
         jobs.c.id == job.id,
         jobs.c.state == JobState.RUNNING,
         jobs.c.worker == job.worker,
-        jobs.c.attempt == job.attempt,
+        jobs.c.attempted_at == job.claimed_at,
     )
 
 
-def _view(row: RowMapping) -> JobView:
-    return JobView(
-        id=JobId(row["id"]),
-        kind=row["kind"],
-        state=row["state"],
-        lane=row["lane"],
-        args=row["args"],
-        attempt=row["attempt"],
-        max_attempts=row["max_attempts"],
-        scheduled_at=row["scheduled_at"],
-        created_at=row["created_at"],
-        finished_at=row["finished_at"],
-        reason=row["reason"],
-    )
+def _after(job: Job, verdict: Verdict, now: datetime) -> dict[str, Any]:
+    match verdict:
+        case RunAgain():
+            attempt = job.attempt if verdict.is_attempt else job.attempt - 1
+            return {"state": JobState.AVAILABLE, "scheduled_at": verdict.at, "attempt": attempt}
+        case Pause():
+            # From now on the pause holds it back, whatever its event says it needs.
+            back = {"state": JobState.AVAILABLE, "scheduled_at": now, "target": verdict.target}
+            return {**back, "attempt": job.attempt - 1}
+        case Discard():
+            return {"state": JobState.DISCARDED, "finished_at": now}
+    assert_never(verdict)
+
+
+def _outcome(verdict: Verdict) -> str:
+    match verdict:
+        case RunAgain():
+            return "failed" if verdict.is_attempt else "snoozed"
+        case Pause():
+            return "paused"
+        case Discard():
+            return "discarded"
+    assert_never(verdict)

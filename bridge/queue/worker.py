@@ -1,7 +1,7 @@
-"""The worker: claims jobs, runs their handlers, and is the one place that catches broadly.
+"""The worker: claims jobs and has them attempted, as many at a time as it may.
 
 It keeps the leases of what it runs, takes back what lost workers held, and on stopping takes no more,
-finishes what runs within a grace time and hands the rest back by letting the leases run out.
+finishes what runs within a grace time and hands the rest back.
 """
 
 from __future__ import annotations
@@ -9,25 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import random
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
-from prometheus_client import Counter, Histogram
 from sqlalchemy import Connection, delete
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bridge.errors import BridgeError, PermanentError, StoreUnavailable
-from bridge.logs import bound
+from bridge.errors import StoreUnavailable
+from bridge.queue.attempt import Attempts, Farewell, Handler, Handlers
 from bridge.queue.jobs import CHANNEL, Job, Jobs
-from bridge.queue.retry import Discard, after_failure
 from bridge.store.engine import Store
 from bridge.store.tables import workers
+
+__all__ = ["Farewell", "Handler", "Handlers", "Worker", "worker_id"]
 
 log = logging.getLogger(__name__)
 
@@ -36,36 +32,10 @@ LEASE_S = 15.0
 POLL_S = 1.0
 STOP_GRACE_S = 20.0
 
-Handler = Callable[[Any, Job], Awaitable[None]]
-"""Does one job; called with the event and the job. Raises `bridge.errors` to say what comes next."""
-
-Farewell = Callable[[Any, str], Awaitable[None]]
-"""Told when a job became a dead letter: the event and the reason, a sentence for people."""
-
-ATTEMPTS = Counter("bridge_job_attempts_total", "Attempts of jobs", ["kind", "outcome"])
-SECONDS = Histogram(
-    "bridge_job_seconds", "How long an attempt took", ["kind"], buckets=(0.01, 0.05, 0.25, 1, 5, 15, 60)
-)
-WAITED = Histogram(
-    "bridge_job_wait_seconds",
-    "From putting a job to the start of its first attempt",
-    ["kind"],
-    buckets=(0.01, 0.05, 0.25, 1, 5, 30, 300, 3600),
-)
-
 
 def worker_id() -> str:
     """Return a name that no other worker has."""
     return f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(4)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Handlers:
-    """What does which kind of job. `coalesced` kinds also get the later jobs of their lane."""
-
-    by_kind: Mapping[str, Handler]
-    coalesced: frozenset[str] = frozenset()
-    farewells: Mapping[str, Farewell] = field(default_factory=dict)
 
 
 class Worker:
@@ -82,16 +52,21 @@ class Worker:
         lease_s: float = LEASE_S,
         concurrency: int = CONCURRENCY,
         alone: bool = False,
+        poll_s: float = POLL_S,
+        grace_s: float = STOP_GRACE_S,
     ) -> None:
         self.id = id_ or worker_id()
         self._store = store
         self._jobs = jobs
-        self._handlers = handlers
-        self._scale = scale
+        self._coalesced = handlers.coalesced
         self._lease = timedelta(seconds=lease_s)
+        self._attempts = Attempts(store, jobs, handlers, lease=self._lease, scale=scale)
         self._concurrency = concurrency
         self._alone = alone
+        self._poll_s = poll_s
+        self._grace_s = grace_s
         self._running: dict[asyncio.Task[None], Job] = {}
+        self._left: dict[asyncio.Task[None], Job] = {}
         self._stopping = False
         self.last_beat = time.monotonic()
 
@@ -102,21 +77,21 @@ class Worker:
 
     async def run(self) -> None:
         """Run until `stop`; returns when what was running has finished or the grace time is over."""
+        await self._recover()
         try:
-            await self._recover()
-        except StoreUnavailable as error:
-            log.warning("worker.recover_failed", extra={"error": str(error)})
-        async with asyncio.TaskGroup() as tasks:
-            side = [
-                tasks.create_task(self._beat(), name="worker-beat"),
-                tasks.create_task(self._listen(), name="worker-listen"),
-            ]
-            while not self._stopping:
-                await self._round(tasks)
-            if self._running:
-                await asyncio.wait(self._running, timeout=STOP_GRACE_S)
-            for task in [*side, *self._running]:
-                task.cancel()
+            async with asyncio.TaskGroup() as tasks:
+                side = [
+                    tasks.create_task(self._beat(), name="worker-beat"),
+                    tasks.create_task(self._listen(), name="worker-listen"),
+                ]
+                while not self._stopping:
+                    await self._round(tasks)
+                if self._running:
+                    await asyncio.wait(self._running, timeout=self._grace_s)
+                for task in [*side, *self._running]:
+                    task.cancel()
+        finally:
+            await self._hand_back()
 
     def stop(self) -> None:
         """Take no more jobs; `run` returns once the running ones are done."""
@@ -126,140 +101,98 @@ class Worker:
     async def run_until_idle(self) -> None:
         """Run everything that is due now and return; for tests and one-off commands."""
         while claimed := await self._claim():
-            await asyncio.gather(*(self._attempt(job) for job in claimed))
+            await asyncio.gather(*(self._attempts.make(job) for job in claimed))
 
     async def _round(self, tasks: asyncio.TaskGroup) -> None:
+        # Cleared before looking: what is put while we look wakes us again.
         self._jobs.woken.clear()
         claimed: list[Job] = []
         try:
             claimed = await self._claim()
-        except StoreUnavailable as error:
-            log.warning("worker.claim_failed", extra={"error": str(error), "reason": error.user_message})
+        except Exception as error:  # noqa: BLE001 - while jobs cannot be had, the rest of us goes on
+            _warn("worker.claim_failed", error)
         for job in claimed:
-            task = tasks.create_task(self._attempt(job), name=f"job-{job.id}")
+            task = tasks.create_task(self._attempts.make(job), name=f"job-{job.id}")
             self._running[task] = job
             task.add_done_callback(self._finished)
         if not claimed:
             await self._wait()
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._running.pop(task, None)
+        job = self._running.pop(task)
+        if task.cancelled():
+            self._left[task] = job
         self._jobs.woken.set()
 
     async def _claim(self) -> list[Job]:
         free = self._concurrency - len(self._running)
         if free <= 0:
             return []
-        return await self._jobs.claim(
-            self.id, limit=free, lease=self._lease, coalesced=self._handlers.coalesced
-        )
+        return await self._jobs.claim(self.id, limit=free, lease=self._lease, coalesced=self._coalesced)
 
     async def _wait(self) -> None:
         """Until woken, until the next job is due, or for the polling time that is the safety net."""
-        pause = POLL_S
         try:
-            due = await self._jobs.next_due()
-            if due is not None:
-                now = await self._store.read(self._store.now)
-                pause = min(pause, max(0.0, (due - now).total_seconds()))
-        except StoreUnavailable as error:
-            log.warning("worker.look_failed", extra={"error": str(error)})
-        try:
-            await asyncio.wait_for(self._jobs.woken.wait(), timeout=max(pause, 0.002))
+            # Not wait_for: before Python 3.12 it loses a cancellation that comes with the wake-up.
+            async with asyncio.timeout(await self._pause_s()):
+                await self._jobs.woken.wait()
         except TimeoutError:
             pass  # time to look again
 
-    async def _attempt(self, job: Job) -> None:
-        started = time.monotonic()
-        event = job.event
-        if job.attempt == 1:
-            WAITED.labels(event.kind).observe(max(0.0, time.time() - job.created_at.timestamp()))
-        with bound(job=job.id, lane=job.lane):
-            outcome, reason = await self._run(job)
-            took = time.monotonic() - started
-            SECONDS.labels(event.kind).observe(took)
-            ATTEMPTS.labels(event.kind, outcome).inc()
-            log.info(
-                "job.attempted",
-                extra={
-                    "kind": event.kind,
-                    "attempt": job.attempt,
-                    "outcome": outcome,
-                    "reason": reason,
-                    "ms": round(took * 1000),
-                },
-            )
-
-    async def _run(self, job: Job) -> tuple[str, str]:
+    async def _pause_s(self) -> float:
+        if len(self._running) >= self._concurrency:
+            return self._poll_s  # nothing can start before something ends, which wakes us
         try:
-            await self._handle(job)
-            held = await self._jobs.complete(job)
-        except StoreUnavailable as error:
-            # Nothing can be recorded now; the lease runs out and the job is looked at again.
-            return "store_unavailable", error.user_message
-        except Exception as error:  # noqa: BLE001 - the one place that catches broadly
-            return await self._failed(job, error)
-        return ("completed", "") if held else ("lease_lost", "")
-
-    async def _handle(self, job: Job) -> None:
-        handler = self._handlers.by_kind.get(job.event.kind)
-        if handler is None:
-            raise PermanentError("no_handler", user_message=f"Nothing handles {job.event.kind}.")
-        await handler(job.event, job)
-
-    async def _failed(self, job: Job, error: Exception) -> tuple[str, str]:
-        reason = f"{error.code}: {error.user_message}" if isinstance(error, BridgeError) else repr(error)
-        if not isinstance(error, BridgeError):
-            log.error("job.broke", exc_info=error)
-        try:
-            now = await self._store.read(self._store.now)
-            verdict = after_failure(
-                error,
-                attempt=job.attempt,
-                max_attempts=job.max_attempts,
-                now=now,
-                jitter=random.Random(),
-                scale=self._scale,
-            )
-            if isinstance(verdict, Discard):
-                await self._say_farewell(job, error)
-            held = await self._jobs.fail(job, verdict, reason)
-        except StoreUnavailable as trouble:
-            return "store_unavailable", trouble.user_message
-        return (type(verdict).__name__.lower(), reason) if held else ("lease_lost", reason)
-
-    async def _say_farewell(self, job: Job, error: Exception) -> None:
-        farewell = self._handlers.farewells.get(job.event.kind)
-        if farewell is None:
-            return
-        sentence = error.user_message if isinstance(error, BridgeError) else "Something broke on our side."
-        try:
-            await farewell(job.event, sentence)
-        except StoreUnavailable:
-            raise
-        except Exception:
-            log.exception("job.farewell_broke")
+            due_in = await self._jobs.due_in()
+        except Exception as error:  # noqa: BLE001 - as above
+            _warn("worker.look_failed", error)
+            return self._poll_s
+        return self._poll_s if due_in is None else min(self._poll_s, max(0.002, due_in.total_seconds()))
 
     # --- side tasks ----------------------------------------------------------------------------------
 
     async def _recover(self) -> None:
         """On SQLite a process is alone with its file: what "runs" for others is lost, take it at once."""
-        if self._alone:
+        if not self._alone:
+            return
+        try:
             await self._jobs.rescue(of_other_processes=self.id)
+        except StoreUnavailable as error:
+            _warn("worker.recover_failed", error)
+
+    async def _hand_back(self) -> None:
+        """Give up what was cut off, so that others need not wait for its lease to run out."""
+        left = [*self._left.values(), *self._running.values()]
+        self._left.clear()
+        if not left:
+            return
+        try:
+            await self._jobs.hand_back(left)
+        except StoreUnavailable as error:
+            _warn("worker.hand_back_failed", error)
 
     async def _beat(self) -> None:
         """Keep our leases, take back lost ones, show that we live."""
         pause_s = self._lease.total_seconds() / 4
         while True:
             try:
-                await self._jobs.keep(list(self._running.values()), self._lease)
+                await self._keep()
                 if await self._jobs.rescue():
                     self._jobs.woken.set()
                 await self._store.write(self._sign_of_life)
                 self.last_beat = time.monotonic()
-            except StoreUnavailable as error:
-                log.warning("worker.beat_failed", extra={"error": str(error), "reason": error.user_message})
+            except Exception as error:  # noqa: BLE001 - a worker without a beat would lose all it runs
+                _warn("worker.beat_failed", error)
             await asyncio.sleep(pause_s)
+
+    async def _keep(self) -> None:
+        """Extend our leases; stop what somebody else has taken over: nothing may run twice at a time."""
+        running = dict(self._running)
+        held = await self._jobs.keep(list(running.values()), self._lease)
+        for task, job in running.items():
+            if not any(job is kept for kept in held) and task in self._attempts.handling:
+                log.warning("job.taken_over", extra={"job": job.id, "kind": job.event.kind})
+                task.cancel()
 
     def _sign_of_life(self, conn: Connection) -> None:
         now = self._store.now(conn)
@@ -274,11 +207,22 @@ class Worker:
             return
         while True:
             try:
-                async with self._store.raw() as connection:
-                    lost = asyncio.Event()
-                    connection.add_termination_listener(lambda *_: lost.set())
-                    await connection.add_listener(CHANNEL, lambda *_: self._jobs.woken.set())
-                    await lost.wait()
-            except (StoreUnavailable, OSError) as error:
-                log.warning("worker.listen_failed", extra={"error": repr(error)})
+                await self._listen_until_lost()
+            except Exception as error:  # noqa: BLE001 - whatever it is, polling goes on and we try again
+                _warn("worker.listen_failed", error)
             await asyncio.sleep(POLL_S)
+
+    async def _listen_until_lost(self) -> None:
+        lost = asyncio.Event()
+        async with self._store.raw() as connection:
+            connection.add_termination_listener(lambda *_: lost.set())
+            await connection.add_listener(CHANNEL, lambda *_: self._jobs.woken.set())
+            self._jobs.woken.set()  # for what was said while nobody listened
+            await lost.wait()
+
+
+def _warn(event: str, error: Exception) -> None:
+    if isinstance(error, StoreUnavailable):
+        log.warning(event, extra={"error": str(error), "reason": error.user_message})
+    else:
+        log.error(event, exc_info=error)
