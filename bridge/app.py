@@ -29,7 +29,7 @@ from bridge.people import People, TeamFacts
 from bridge.queries import Queries
 from bridge.queue.jobs import Job, Jobs
 from bridge.queue.schedule import Schedule
-from bridge.queue.worker import Handler, Handlers, Worker, worker_id
+from bridge.queue.worker import LEASE_S, Handler, Handlers, Worker, worker_id
 from bridge.relay.alerts import Alerts
 from bridge.relay.cards import Cards
 from bridge.relay.catchup import CatchUp, came_back
@@ -56,13 +56,18 @@ from jollor.social import JollorSocial
 from jollor.tokens import StoredToken
 from slack_app.app import build_app
 from slack_app.chat import SlackChat
-from slack_app.clients import Clients, OneToken
+from slack_app.clients import DEFAULT_TIMEOUT_S, Clients, OneToken
 from slack_app.http import SlackRoute
 from slack_app.reading import read_event
 from slack_app.socket import SocketMode
 from slack_app.translate import translate
 
 log = logging.getLogger(__name__)
+
+SHORTEST_LEASE_S = 4.0
+"""However much the time is scaled: a busy machine must be able to keep its leases."""
+SHORTEST_CALL_S = 5.0
+"""For the same reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,11 @@ async def open_bridge(settings: Settings) -> AsyncIterator[Bridge]:
         store, ring = await stack.enter_async_context(open_store(settings))
         jobs = Jobs(store, scale=bridge.time_scale)
         clients = await stack.enter_async_context(
-            Clients(OneToken(slack.bot_token.get_secret_value()), api_url=slack.api_url)
+            Clients(
+                OneToken(slack.bot_token.get_secret_value()),
+                api_url=slack.api_url,
+                timeout_s=max(DEFAULT_TIMEOUT_S / bridge.time_scale, SHORTEST_CALL_S),
+            )
         )
         chat = SlackChat(clients, now=utc_now)
         servers = Servers(settings.jollor.app_url, settings.jollor.auth_url)
@@ -229,6 +238,7 @@ def make_workers(bridge: Bridge, *, alone: bool) -> tuple[Worker, Sender]:
     scale = bridge.settings.bridge.time_scale
     cards = Cards(dashboard_url=bridge.settings.jollor.dashboard_url, scale=scale)
     name = worker_id()
+    lease_s = max(LEASE_S / scale, SHORTEST_LEASE_S)
     sender = Sender(
         bridge.store,
         Deliveries(bridge.store, scale=scale),
@@ -237,6 +247,7 @@ def make_workers(bridge: Bridge, *, alone: bool) -> tuple[Worker, Sender]:
         root_card=cards.root_again,
         scale=scale,
         alone=alone,
+        lease_s=lease_s,
     )
 
     def waking(handler: Handler) -> Handler:
@@ -251,7 +262,8 @@ def make_workers(bridge: Bridge, *, alone: bool) -> tuple[Worker, Sender]:
 
     handlers = _handlers(bridge, cards, scale)
     handlers = replace(handlers, by_kind={kind: waking(one) for kind, one in handlers.by_kind.items()})
-    return Worker(bridge.store, bridge.jobs, handlers, id_=name, scale=scale, alone=alone), sender
+    worker = Worker(bridge.store, bridge.jobs, handlers, id_=name, scale=scale, alone=alone, lease_s=lease_s)
+    return worker, sender
 
 
 def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
