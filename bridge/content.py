@@ -131,10 +131,16 @@ class Line(_Value):
     note: str | None = None
 
 
+def inert(name: str) -> str:
+    """Return a name from outside as it may stand in our own sentences: without Slack's codes."""
+    return name.replace("<", "‹").replace(">", "›").replace("`", "ˋ")
+
+
 class Notice(_Value):
     """A sentence of ours in a thread, a channel or an answer, with the next steps as buttons.
 
-    `quote` is somebody's text (a reply in doubt, for instance), shown apart from our words.
+    `text` may mention people and channels (`<@U…>`, `<#C…>`): names from outside go in as `inert`. `quote` is
+    somebody's text (a reply in doubt, for instance), shown apart from our words.
     """
 
     type: Literal["notice"] = "notice"

@@ -7,7 +7,18 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from bridge.content import ActionId, Button, Card, CardState, Content, Notice, PostCard, from_json, to_json
+from bridge.content import (
+    ActionId,
+    Button,
+    Card,
+    CardState,
+    Content,
+    Notice,
+    PostCard,
+    from_json,
+    inert,
+    to_json,
+)
 from bridge.deliveries import Delivery, put_update
 from bridge.ids import ProjectId
 from bridge.links import project_name
@@ -87,7 +98,7 @@ class Cards:
             return content.model_copy(update={"continued": True})
         thread = thread_by_id(conn, one.thread)
         name = "" if thread is None else project_name(conn, thread.target.project)
-        return Notice(text=f"The first message of this thread was deleted; it goes on here ({name}).")
+        return Notice(text=f"The first message of this thread was deleted; it goes on here ({inert(name)}).")
 
 
 def _root_row(conn: Connection, thread: str) -> Any:

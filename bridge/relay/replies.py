@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from bridge import intents
-from bridge.content import ActionId, Button, CardState
+from bridge.content import ActionId, Button, CardState, inert
 from bridge.errors import PermanentError, Snooze, StoreUnavailable, TargetDown, UnconfirmedError
 from bridge.events import MarkWaiting, SendReply, SettleReply
 from bridge.ids import IntentId
@@ -161,13 +161,15 @@ class Replies:
         ago_s = max(0, round((now - answer.sent_at).total_seconds()))
         ago = f"{ago_s} s" if ago_s < 120 else f"{ago_s // 60} min"
         sentence = (
-            f"{answer.sender} answered {ago} ago, not from Slack: “{answer.text[:200]}”. Send this anyway?"
+            f"{inert(answer.sender)} answered {ago} ago, not from Slack. Send this anyway?\n"
+            "Below: that answer, then your line."
         )
+        both = f"{answer.text[:500]}\n\n{intent.text}"
         buttons = (
             Button(action=ActionId.SEND_ANYWAY, label="Send anyway", value=intent.id, style="primary"),
             Button(action=ActionId.SETTLE_DROP, label="Drop", value=intent.id),
         )
-        say(conn, now, thread, intent.line, sentence, quote=intent.text, buttons=buttons)
+        say(conn, now, thread, intent.line, sentence, quote=both, buttons=buttons)
 
     async def _call(self, intent: Intent) -> None:
         assert intent.deadline is not None

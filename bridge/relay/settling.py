@@ -101,9 +101,12 @@ class Settling:
                 reason="waits for a reply in doubt",
                 held_for=f"doubt:{intent.id}",
             )
+        quote = intent.text
         if waiting:
-            lines = "\n".join(f"• {other.text}" for other in waiting)
-            sentence += f"\nThese wait behind it and go out in order once you have decided:\n{lines}"
+            sentence += (
+                "\nWhat waits behind it goes out in order once you have decided; it stands below, too."
+            )
+            quote = "\n\n".join([intent.text, *(f"⏳ {other.text}" for other in waiting)])
         intents.change(conn, intent.id, asked_at=now)
         set_mark(conn, now, intent.line, Mark.DOUBT)
         thread = thread_by_id(conn, intent.thread)
@@ -114,7 +117,7 @@ class Settling:
             Button(action=ActionId.SETTLE_DROP, label="Drop", value=intent.id, style="danger"),
             self._cards.button(intent.target.project),
         )
-        say(conn, now, thread, intent.line, sentence, quote=intent.text, buttons=buttons)
+        say(conn, now, thread, intent.line, sentence, quote=quote, buttons=buttons)
 
     # --- what people decide --------------------------------------------------------------------------
 
