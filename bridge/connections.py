@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select, update
 
+from bridge.content import inert
 from bridge.errors import PermanentError
 from bridge.events import Sweep
 from bridge.ids import ChannelId, TeamId, UserId, new_id
@@ -70,7 +71,7 @@ class Connections:
         if not place.is_member:
             await self._chat.join(team, channel)
         link = await self._store.write(lambda conn: self._add(conn, team, project, channel, kind, by))
-        steps.said.append(f"“{project.name}” now goes to #{place.name} ({kind}).")
+        steps.said.append(f"“{inert(project.name)}” now goes to #{place.name} ({kind}).")
         await self._hooks.set_up(project.id, steps, replace=replace, secret=secret)
         callback = self._hooks.callback_url(project.id)
         return LinkOutcome(link, project, callback, tuple(steps.said), steps.is_incomplete)
