@@ -64,7 +64,7 @@ from slack_app.translate import translate
 
 log = logging.getLogger(__name__)
 
-SHORTEST_LEASE_S = 4.0
+SHORTEST_LEASE_S = 5.0
 """However much the time is scaled: a busy machine must be able to keep its leases."""
 SHORTEST_CALL_S = 5.0
 """For the same reason."""

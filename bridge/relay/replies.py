@@ -25,16 +25,17 @@ from bridge.queue.jobs import Job, NewJob, put_in
 from bridge.relay.cards import Cards
 from bridge.relay.echoes import Echoes
 from bridge.relay.marks import say, set_mark
+from bridge.relay.places import has_unread
 from bridge.store.engine import Store
 
 log = logging.getLogger(__name__)
 
 REPLY_TIMEOUT_S = 10.0
-SHORTEST_TIMEOUT_S = 2.0
+SHORTEST_TIMEOUT_S = 4.0
 WAITING_AFTER = timedelta(seconds=2)
 STILL_WAITING = (IntentState.PENDING, IntentState.SENDING, IntentState.UNKNOWN)
 STANDS_BACK = timedelta(seconds=5)
-"""How fresh an earlier line has to be for a later one to let it go first: no stuck one holds it up."""
+"""How long a line lets what was typed before it go first, and waits for news of its thread to be read."""
 LANE_LOOK = timedelta(seconds=2)
 """How often a lane that a reply in doubt holds up looks whether it is settled."""
 
@@ -116,8 +117,8 @@ class Replies:
         current = intents.by_id(conn, intent.id)
         if current is None or now < current.due_at:
             return None
-        if intents.would_overtake(conn, current, now - STANDS_BACK):
-            return None  # its job is first in the lane now: this one comes again behind it
+        if self._stands_back(conn, current, now):
+            return None
         unseen = self._settle_first(conn, now, current, snapshot)
         if unseen is not None and current.decision != "anyway":
             self._ask_first(conn, now, current, unseen)
@@ -129,6 +130,16 @@ class Replies:
             snapshot=[message.id for message in snapshot.messages],
         )
         return intents.by_id(conn, intent.id) if began else None
+
+    def _stands_back(self, conn: Connection, intent: Intent, now: datetime) -> bool:
+        """Lines go out in the order in which they were typed: is an earlier one, or a change, still on its way?
+
+        Only for a moment, so that nothing that is stuck holds up the lines behind it.
+        """
+        if intents.would_overtake(conn, intent, now - STANDS_BACK):
+            return True
+        thread = thread_by_id(conn, intent.thread)
+        return thread is not None and now < intent.due_at + STANDS_BACK and has_unread(conn, thread)
 
     def _settle_first(
         self, conn: Connection, now: datetime, intent: Intent, snapshot: MessageList
