@@ -79,6 +79,19 @@ async def test_without_a_public_address_a_project_is_linked_and_the_rest_said(
         assert "BRIDGE_PUBLIC_URL is not set" in out
 
 
+async def test_with_socket_mode_the_doctor_asks_for_a_connection(
+    migrated_sqlite_url: str, tmp_path: Path
+) -> None:
+    async with open_stage(tmp_path, migrated_sqlite_url, link=False, start=False, socket_mode=True) as stage:
+        code, out, _ = await stage.run("doctor")
+        assert code == 1
+        assert "ok       Slack Socket Mode: a connection is given" in out
+        stage.service.environment["SLACK_APP_TOKEN"] = "xapp-wrong"
+        code, out, _ = await stage.run("doctor")
+        assert "problem  Slack Socket Mode" in out
+        assert "xapp-wrong" not in out
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 async def test_serve_stops_when_asked_and_leaves_nothing_locked(
     sqlite_url: str, tmp_path: Path, how: signal.Signals
