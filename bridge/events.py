@@ -119,7 +119,12 @@ class SlackEventReceived(_Event):
 
     @property
     def lane(self) -> str | None:
-        return None if self.thread_key is None else f"slack:{self.thread_key}"
+        return None if self.thread_key is None else reading_lane(self.thread_key)
+
+
+def reading_lane(thread_key: str) -> str:
+    """Return the lane in which the events of a Slack thread are read."""
+    return f"slack:{thread_key}"
 
 
 class LineTyped(_Event):

@@ -39,6 +39,11 @@ class ThreadRef:
     channel: ChannelId
     ts: MessageTs
 
+    @property
+    def key(self) -> str:
+        """The thread as one word."""
+        return f"{self.team}:{self.channel}:{self.ts}"
+
 
 @dataclass(frozen=True, slots=True)
 class LineRef:

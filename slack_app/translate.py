@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from bridge.events import AppRemoved, ChannelState, LineDeleted, LineEdited, LineTyped
-from bridge.ids import TeamId
+from bridge.ids import ChannelId, MessageTs, TeamId, ThreadRef
 from slack_app.mrkdwn import Mentions, Names, mentions, to_plain
 
 SlackHappening = LineTyped | LineEdited | LineDeleted | ChannelState | AppRemoved
@@ -60,7 +60,7 @@ def team_of(body: Json) -> TeamId | None:
 
 
 def thread_of(body: Json) -> str | None:
-    """Return a key for the thread that the message in `body` belongs to, None if it is about no message.
+    """Return the key of the thread that the message in `body` belongs to, None if it is about no message.
 
     A line, its edits and its deletion have the same key; a line outside of threads has one of its own.
     """
@@ -86,7 +86,9 @@ def thread_of(body: Json) -> str | None:
         ),
         None,
     )
-    return None if channel is None or root is None else f"{envelope.team}:{channel}:{root}"
+    if channel is None or root is None:
+        return None
+    return ThreadRef(TeamId(envelope.team), ChannelId(channel), MessageTs(root)).key
 
 
 def needed_ids(body: Json) -> Mentions:

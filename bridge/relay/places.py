@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, exists, select, text
 
 from bridge.deliveries import State
-from bridge.events import LineDeleted, LineEdited, LineTyped
+from bridge.events import LineDeleted, LineEdited, LineTyped, reading_lane
 from bridge.ids import ChannelId, MessageTs, TeamId, ThreadRef, ts_order
 from bridge.links import links_of
 from bridge.mapping import thread_at
 from bridge.model import Link, LinkKind, TargetKind, Thread
 from bridge.routing import choose
-from bridge.store.tables import deliveries, threads
+from bridge.store.tables import deliveries, jobs, threads
 
 Line = LineTyped | LineEdited | LineDeleted
 
@@ -44,6 +44,17 @@ def link_of(conn: Connection, thread: Thread) -> Link | None:
     kind = LinkKind.POST if thread.target.kind is TargetKind.POST else LinkKind.MESSAGE
     taking = choose(links_of(conn, thread.target.project), kind)
     return next((x for x in taking if (x.team, x.channel) == (thread.team, thread.channel)), None)
+
+
+def has_unread(conn: Connection, thread: Thread) -> bool:
+    """Return whether Slack has told something about `thread` that nobody has read yet."""
+    if thread.root_ts is None:
+        return False
+    waiting = exists().where(
+        jobs.c.lane == reading_lane(ThreadRef(thread.team, thread.channel, thread.root_ts).key),
+        text("state in ('available', 'running')"),  # in the words of the index
+    )
+    return bool(conn.execute(select(waiting)).scalar())
 
 
 def may_be_landing(conn: Connection, line: Line) -> bool:

@@ -132,7 +132,7 @@ class Replies:
         return intents.by_id(conn, intent.id) if began else None
 
     def _stands_back(self, conn: Connection, intent: Intent, now: datetime) -> bool:
-        """Lines go out in the order in which they were typed: is an earlier one, or a change, still on its way?
+        """Lines go out in the order in which they were typed: is an earlier one, or a change, still to come?
 
         Only for a moment, so that nothing that is stuck holds up the lines behind it.
         """
