@@ -10,7 +10,6 @@ import asyncio
 import logging
 import random
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,7 +20,7 @@ from prometheus_client import Counter, Histogram
 from bridge.errors import BridgeError, PermanentError, StoreUnavailable
 from bridge.logs import bound
 from bridge.queue.jobs import Job, Jobs
-from bridge.queue.retry import Discard, after_failure
+from bridge.queue.retry import Discard, after_failure, reason_of
 from bridge.store.engine import Store
 
 T = TypeVar("T")
@@ -181,11 +180,3 @@ class Attempts:
                 log.exception("job.record_broke")
                 return None
             await asyncio.sleep(RECORD_AGAIN_S)
-
-
-def reason_of(error: Exception) -> str:
-    """Return why an attempt failed, for the job's row: never a value that an unknown error may carry."""
-    if isinstance(error, BridgeError):
-        return f"{error.code}: {error.user_message}"
-    innermost = traceback.extract_tb(error.__traceback__)[-1:]
-    return "".join([type(error).__name__, *(f" in {frame.name}, line {frame.lineno}" for frame in innermost)])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
-from bridge.errors import PermanentError, Snooze, TargetDown
+from bridge.errors import BridgeError, PermanentError, Snooze, TargetDown
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
+SHORTEST_SNOOZE = timedelta(milliseconds=50)
+"""A `Retry-After` of 0 must not become a busy loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +55,19 @@ def after_failure(
     """
     match error:
         case Snooze():
-            return RunAgain(now + error.delay / scale, is_attempt=False)
+            return RunAgain(now + max(error.delay / scale, SHORTEST_SNOOZE), is_attempt=False)
         case TargetDown():
             return Pause(error.target)
         case PermanentError():
-            return Discard(str(error))
+            return Discard(reason_of(error))
     if attempt >= max_attempts:
-        return Discard(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+        return Discard(reason_of(error))
     return RunAgain(now + timedelta(seconds=backoff_s(attempt, jitter) / scale), is_attempt=True)
+
+
+def reason_of(error: Exception) -> str:
+    """Return why an attempt failed, for people who look; never a value that an unknown error may carry."""
+    if isinstance(error, BridgeError):
+        return f"{error.code}: {error.user_message}"
+    innermost = traceback.extract_tb(error.__traceback__)[-1:]
+    return "".join([type(error).__name__, *(f" in {frame.name}, line {frame.lineno}" for frame in innermost)])
