@@ -7,6 +7,7 @@ lock for that, SQLite its one writer.
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,8 +182,14 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     """Have the driver leave transactions alone: its own rules would commit in the middle of a migration."""
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL"):
-        cursor.execute(f"PRAGMA {pragma}")
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    try:
+        cursor.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.OperationalError:
+        # The switch does not wait for a lock. It belongs to the file: who holds the lock makes it, or the
+        # next connection does.
+        log.info("store.wal_left_to_others")
+    cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
 
 
