@@ -151,6 +151,9 @@ class Replies:
         unseen = [message for message in outgoing if message.id not in seen]
         echoed = self._echoes.settle(conn, now, project, conversation, unseen)
         others = [message for message in unseen if message.id not in echoed.settled]
+        # Another worker may have settled one of these since we looked: then it is no stranger's.
+        meanwhile = seen_messages(conn, project, [message.id for message in others])
+        others = [message for message in others if message.id not in meanwhile]
         return None if echoed.more_may_come or not others else others[-1]
 
     def _ask_first(self, conn: Connection, now: datetime, intent: Intent, answer: Message) -> None:
