@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select, update
 
 from bridge.content import inert
-from bridge.errors import PermanentError
+from bridge.errors import BridgeError, PermanentError
 from bridge.events import Sweep
-from bridge.ids import ChannelId, TeamId, UserId, new_id
-from bridge.links import links_of, remember_projects, stored_project, to_link
+from bridge.ids import ChannelId, ProjectId, TeamId, UserId, new_id
+from bridge.links import links_of, project_name, remember_projects, stored_project, to_link
 from bridge.model import Link, LinkKind, Project
 from bridge.ports import Chat, Social
 from bridge.queue.jobs import NewJob, put_in
 from bridge.store.engine import Store
 from bridge.store.tables import links
-from bridge.webhooks import Steps, Webhooks
+from bridge.webhooks import Registration, Steps, Webhooks
+
+log = logging.getLogger(__name__)
+
+EXAMINED_AT_ONCE = 8
+NAMED = 10
+"""How many projects a sentence names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,7 @@ class Connections:
         self._social = social
         self._chat = chat
         self._hooks = hooks
+        self._registration = Registration(social, hooks)
 
     async def link(
         self,
@@ -58,28 +68,33 @@ class Connections:
     ) -> LinkOutcome:
         """Route a project (by id or name) to a channel, and see to its webhook.
 
-        `secret` is that of a webhook which was made in the dashboard. Raises `PermanentError` with a sentence
-        if there is no such project or channel.
+        `secret` is that of a webhook which was made in the dashboard. May be done again at any time: it goes
+        on where it was cut off. Raises `bridge.errors` if there is no such project or channel.
         """
         project = await self.find_project(wanted)
         place = await self._chat.channel(team, channel)
-        steps = Steps()
         if place.is_archived:
             raise PermanentError(
                 "is_archived", user_message=f"#{place.name} is archived; unarchive it first."
             )
         if not place.is_member:
             await self._chat.join(team, channel)
+        steps = Steps()
         link = await self._store.write(lambda conn: self._add(conn, team, project, channel, kind, by))
         steps.said.append(f"“{inert(project.name)}” now goes to #{place.name} ({kind}).")
-        await self._hooks.set_up(project.id, steps, replace=replace, secret=secret)
+        await self._registration.set_up(project.id, steps, replace=replace, secret=secret)
         callback = self._hooks.callback_url(project.id)
         return LinkOutcome(link, project, callback, tuple(steps.said), steps.is_incomplete)
 
-    async def find_project(self, wanted: str) -> Project:
-        """Return the project of that id or name (upper and lower case alike)."""
+    async def projects(self) -> Sequence[Project]:
+        """Return the projects that the account sees, and remember their names."""
         known = await self._social.projects()
         await self._store.write(lambda conn: remember_projects(conn, self._store.now(conn), known))
+        return known
+
+    async def find_project(self, wanted: str) -> Project:
+        """Return the project of that id or name (upper and lower case alike, or how the name begins)."""
+        known = await self.projects()
         found = [p for p in known if p.id == wanted] or [
             p for p in known if p.name.casefold() == wanted.strip().casefold()
         ]
@@ -87,11 +102,26 @@ class Connections:
             found = [p for p in known if p.name.casefold().startswith(wanted.strip().casefold())]
         if len(found) == 1:
             return found[0]
-        names = ", ".join(f"“{p.name}” ({p.id})" for p in (found or known)[:10])
+        names = _named(found or known)
         if found:
             raise PermanentError("ambiguous", user_message=f"“{wanted}” fits several projects: {names}.")
         there = f" There are: {names}." if names else " The account sees no project at all."
         raise PermanentError("no_such_project", user_message=f"There is no project “{wanted}”.{there}")
+
+    async def examine(self) -> None:
+        """Have the stored state of linked projects' webhooks say what Jollor says; if it does not, let be."""
+        free = asyncio.Semaphore(EXAMINED_AT_ONCE)
+
+        async def examine(project: ProjectId) -> None:
+            try:
+                async with free:
+                    await self._hooks.examine(project)
+            except BridgeError as error:
+                log.info("webhook.not_examined", extra={"project": project, "reason": error.code})
+
+        async with asyncio.TaskGroup() as tasks:
+            for project in dict.fromkeys(link.project for link in await self.links()):
+                tasks.create_task(examine(project), name=f"examine-{project}")
 
     def _add(
         self,
@@ -117,6 +147,8 @@ class Connections:
             conn.execute(
                 update(links).where(*key).values(linked_at=now, linked_by=by, unlinked_at=None, problem=None)
             )
+        else:
+            conn.execute(update(links).where(*key).values(problem=None))  # the channel was just looked at
         # What is in the inbox already is taken as known; from then on a post that is not is a new one.
         put_in(conn, [NewJob(Sweep(project_id=project.id))], now)
         return to_link(conn.execute(select(links).where(*key)).mappings().one())
@@ -128,12 +160,7 @@ class Connections:
         """
 
         def end(conn: Connection) -> list[Link]:
-            project = stored_project(conn, wanted)
-            ended = [
-                link
-                for link in links_of(conn, project)
-                if link.team == team and channel in (None, link.channel)
-            ]
+            ended = [link for link in self._linked(conn, team, wanted) if channel in (None, link.channel)]
             conn.execute(
                 update(links)
                 .where(links.c.id.in_([link.id for link in ended]))
@@ -145,6 +172,29 @@ class Connections:
         self._hooks.forget_secrets()
         return ended
 
+    async def linked(self, team: TeamId, wanted: str) -> tuple[Project, list[Link]]:
+        """Return a linked project (by id or stored name) and its links in `team`; asks nobody.
+
+        Raises `PermanentError` if there is no such project, or several.
+        """
+
+        def look(conn: Connection) -> tuple[Project, list[Link]]:
+            found = self._linked(conn, team, wanted)
+            id_ = stored_project(conn, wanted)
+            return Project(id_, project_name(conn, id_)), found
+
+        return await self._store.read(look)
+
+    def _linked(self, conn: Connection, team: TeamId, wanted: str) -> list[Link]:
+        return [link for link in links_of(conn, stored_project(conn, wanted)) if link.team == team]
+
     async def links(self) -> list[Link]:
         """Return all links that are in force, oldest first."""
         return await self._store.read(lambda conn: links_of(conn, None))
+
+
+def _named(projects: Sequence[Project]) -> str:
+    """Return names with ids, as many as a sentence takes."""
+    names = ", ".join(f"“{project.name}” ({project.id})" for project in projects[:NAMED])
+    more = len(projects) - NAMED
+    return f"{names} and {more} more" if more > 0 else names

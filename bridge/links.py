@@ -63,11 +63,21 @@ def project_name(conn: Connection, project: ProjectId) -> str:
 
 
 def stored_project(conn: Connection, wanted: str) -> ProjectId:
-    rows = conn.execute(select(projects.c.id, projects.c.name)).all()
+    """Return the linked project of that id or name (upper and lower case alike, or how the name begins).
+
+    Raises `PermanentError` with a sentence if none fits, or several.
+    """
+    linked = {link.project: project_name(conn, link.project) for link in links_of(conn, None)}
     folded = wanted.strip().casefold()
-    found = [id_ for id_, _ in rows if id_ == wanted] or [
-        id_ for id_, name in rows if name.casefold() == folded
-    ]
-    if len(found) != 1:
-        raise PermanentError("no_such_project", user_message=f"There is no linked project “{wanted}”.")
-    return ProjectId(found[0])
+    found = (
+        [id_ for id_ in linked if id_ == wanted.strip()]
+        or [id_ for id_, name in linked.items() if name.casefold() == folded]
+        or [id_ for id_, name in linked.items() if folded and name.casefold().startswith(folded)]
+    )
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(f"“{linked[id_]}” ({id_})" for id_ in (found or linked))
+    if found:
+        raise PermanentError("ambiguous", user_message=f"“{wanted}” fits several linked projects: {names}.")
+    there = f" Linked are: {names}." if names else " No project is linked."
+    raise PermanentError("no_such_project", user_message=f"There is no linked project “{wanted}”.{there}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, select, update
 
+from bridge.errors import PermanentError
 from bridge.ids import TeamId, UserId
 from bridge.mapping import insert_new
 from bridge.ports import Chat
@@ -32,28 +33,34 @@ class People:
         self._chat = chat
 
     async def may_link(self, team: TeamId, user: UserId) -> bool:
-        """Workspace admins, and the people on the list."""
-        listed = await self._store.read(
-            lambda conn: conn.execute(
-                select(team_admins.c.user_id).where(team_admins.c.team == team, team_admins.c.user_id == user)
-            ).first()
-        )
-        if listed is not None:
-            return True
+        """Workspace admins and the people on the list; no guests, nobody from another organisation."""
         person = await self._chat.person(team, user)
-        return person.is_admin and not person.is_outsider
+        if person.is_outsider or person.is_guest:
+            return False
+        return person.is_admin or user in await self.admins(team)
 
     async def admins(self, team: TeamId) -> list[UserId]:
         """Return the people on the list."""
         rows = await self._store.read(
             lambda conn: list(
-                conn.execute(select(team_admins.c.user_id).where(team_admins.c.team == team)).scalars()
+                conn.execute(
+                    select(team_admins.c.user_id)
+                    .where(team_admins.c.team == team)
+                    .order_by(team_admins.c.added_at)
+                ).scalars()
             )
         )
         return [UserId(row) for row in rows]
 
     async def add_admin(self, team: TeamId, user: UserId, *, by: UserId) -> None:
-        """Put a person on the list."""
+        """Put a person on the list. `PermanentError` for somebody who may not be on it."""
+        person = await self._chat.person(team, user)
+        if person.is_outsider or person.is_guest or person.is_bot:
+            raise PermanentError(
+                "not_a_member",
+                user_message=f"<@{user}> cannot be put on the list: it is not for guests, apps and people of "
+                "other organisations.",
+            )
         await self._store.write(
             lambda conn: insert_new(
                 conn, team_admins, team=team, user_id=user, added_by=by, added_at=self._store.now(conn)

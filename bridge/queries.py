@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
 from bridge.content import LinkRow, ProjectRow, StatusAnswer, StatusFact
-from bridge.deliveries import WAITING, State
+from bridge.deliveries import WAITING, State, channel_target
 from bridge.ids import ProjectId, TeamId
 from bridge.intents import IntentState
 from bridge.links import links_of, project_name
@@ -17,8 +18,19 @@ from bridge.queue.jobs import JobState
 from bridge.store import pauses
 from bridge.store.engine import Store
 from bridge.store.tables import alerts, deliveries, intents, jobs, projects, webhooks, workers
+from bridge.webhooks import WebhookState
 
 ALIVE = timedelta(seconds=60)
+
+_CODE = re.compile(r"^[a-z0-9_]+: ")
+"""What stands before a sentence in the reason of a job: for the log, not for people."""
+
+_WEBHOOK: dict[str, str] = {
+    WebhookState.BEING_MADE: "its webhook is not set up to the end: link it again",
+    WebhookState.UNFINISHED: "its webhook is not set up to the end: link it again",
+    WebhookState.MISSING: "Jollor has no webhook for it any more: link it again",
+    WebhookState.REPLACED: "its webhook's secret was changed in Jollor: link it again",
+}
 
 
 class Queries:
@@ -29,12 +41,24 @@ class Queries:
         self._dashboard_url = dashboard_url.rstrip("/")
 
     async def project_rows(self, known: Sequence[Project], team: TeamId) -> tuple[ProjectRow, ...]:
-        """Return the projects with their links in `team` and their health."""
-        return await self._store.read(lambda conn: tuple(self._row(conn, p, team) for p in known))
+        """Return the projects with their links in `team` and their health.
 
-    def _row(self, conn: Connection, project: Project, team: TeamId) -> ProjectRow:
+        Those that are linked and not among the `known` come last: the account does not see them any more.
+        """
+        return await self._store.read(lambda conn: self._rows(conn, known, team))
+
+    def _rows(self, conn: Connection, known: Sequence[Project], team: TeamId) -> tuple[ProjectRow, ...]:
+        seen = {project.id for project in known}
+        linked = dict.fromkeys(link.project for link in links_of(conn, None) if link.team == team)
+        lost = [Project(id_, project_name(conn, id_)) for id_ in linked if id_ not in seen]
+        rows = [self._row(conn, project, team) for project in known]
+        return (*rows, *(self._row(conn, project, team, is_seen=False) for project in lost))
+
+    def _row(self, conn: Connection, project: Project, team: TeamId, *, is_seen: bool = True) -> ProjectRow:
         links = [link for link in links_of(conn, project.id) if link.team == team]
-        problems = _problems(conn, project.id, links)
+        problems = [] if is_seen else ["the Jollor account does not see it any more"]
+        problems += _problems(conn, project.id, links)
+        problems += _away(conn, project.id, links)
         return ProjectRow(
             project_id=project.id,
             name=project.name,
@@ -64,7 +88,7 @@ class Queries:
                     is_fine=not problems,
                 )
             )
-        facts += [_waiting(conn), _doubts(conn), _dead(conn), *_pauses(conn)]
+        facts += [_waiting(conn), _doubts(conn), _dead(conn), *_pauses(conn, team)]
         return StatusAnswer(facts=tuple(facts))
 
 
@@ -114,26 +138,52 @@ def _dead(conn: Connection) -> StatusFact:
     return StatusFact(label="Given up", value=value, is_fine=False)
 
 
-def _pauses(conn: Connection) -> list[StatusFact]:
+def _pauses(conn: Connection, team: TeamId) -> list[StatusFact]:
     return [
         StatusFact(
-            label=f"Paused since {pause.since:%Y-%m-%d %H:%M} UTC: {_target(conn, pause.target)}",
-            value=f"{pause.reason} Nothing is lost; it goes on by itself.",
+            label=f"Paused since {pause.since:%Y-%m-%d %H:%M} UTC: {what}",
+            value=f"{_sentence(pause.reason)} Nothing is lost; it goes on by itself.",
             is_fine=False,
         )
         for pause in pauses.current(conn)
+        if (what := _target(conn, pause.target, team)) is not None
     ]
 
 
-def _target(conn: Connection, target: str) -> str:
+def _sentence(reason: str) -> str:
+    return _CODE.sub("", reason)
+
+
+def _target(conn: Connection, target: str, team: TeamId) -> str | None:
+    """Return what is away in words, None if that is another workspace's."""
     kind, _, rest = target.partition(":")
     match kind:
         case "project":
             return f"Jollor for {project_name(conn, ProjectId(rest))}"
         case "channel":
-            return f"<#{rest.partition(':')[2]}>"
-        case _:
-            return "Slack"
+            of, _, channel = rest.partition(":")
+            return f"a channel{_whose(conn, team, channel)}" if of == team else None
+        case "team":
+            return "Slack" if rest == team else None
+    return kind.capitalize()
+
+
+def _whose(conn: Connection, team: TeamId, channel: str) -> str:
+    mine = [link for link in links_of(conn, None) if (link.team, link.channel) == (team, channel)]
+    names = dict.fromkeys(project_name(conn, link.project) for link in mine)
+    return f" of {', '.join(names)}" if names else ""
+
+
+def _away(conn: Connection, project: ProjectId, links: Sequence[Link]) -> list[str]:
+    """Return why what belongs to a linked project waits, as short sentences."""
+    targets = {f"project:{project}", "jollor"}
+    targets |= {target for link in links for target in (f"team:{link.team}", _channel(link))}
+    waiting = [pause for pause in pauses.current(conn) if links and pause.target in targets]
+    return [f"paused since {pause.since:%H:%M} UTC: {_sentence(pause.reason)}" for pause in waiting]
+
+
+def _channel(link: Link) -> str:
+    return channel_target(link.team, link.channel)
 
 
 def _last_event(conn: Connection, project: ProjectId) -> str:
@@ -153,13 +203,14 @@ def _problems(conn: Connection, project: ProjectId, links: Sequence[Link]) -> li
         found.append("no webhook: nothing comes in")
     elif webhook["is_foreign"]:
         found.append("its webhook points elsewhere")
-    elif webhook["status"] not in (None, "active"):
-        found.append(f"its webhook is {webhook['status']}")
+    elif webhook["status"] not in (None, WebhookState.ACTIVE):
+        unknown = f"its webhook is {webhook['status']}: link it again to switch it on"
+        found.append(_WEBHOOK.get(webhook["status"], unknown))
     token = conn.execute(select(projects.c.problem).where(projects.c.id == project)).scalar()
     if token:
         found.append(token)
-    if conn.execute(
-        select(alerts.c.id).where(alerts.c.project_id == project, alerts.c.cleared_at.is_(None))
-    ).first():
+    teams = {link.team for link in links}
+    standing = alerts.c.project_id == project, alerts.c.team.in_(teams), alerts.c.cleared_at.is_(None)
+    if conn.execute(select(alerts.c.id).where(*standing)).first():
         found.append("a social profile has to be reconnected")
     return found

@@ -1,26 +1,30 @@
 """Slash commands and presses, answered by a worker through their `response_url`.
 
 The listener has answered within Slack's three seconds; what is done here may take as long as Jollor takes.
+While Jollor or Slack is away the person is told once, and it is tried again until it can be answered in full.
 An answer that cannot be given any more (the address lives 30 minutes) is let go: what was done stays done.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 from bridge.connections import Connections
 from bridge.content import ActionId, ChannelPicker, Content, Notice, ProjectsAnswer
-from bridge.errors import BridgeError, PermanentError, StoreUnavailable
+from bridge.errors import BridgeError, PermanentError, Snooze, StoreUnavailable, TargetDown
 from bridge.events import ButtonPressed, CommandGiven
-from bridge.ids import ChannelId, TeamId, UserId
-from bridge.model import LinkKind
+from bridge.ids import ChannelId, JobId, TeamId, UserId
+from bridge.model import Clock, LinkKind
 from bridge.people import People
 from bridge.ports import Chat, Social
 from bridge.queries import Queries
 from bridge.queue.jobs import Job
+from bridge.store.engine import utc_now
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +34,12 @@ ONLY_ADMINS = (
     "Only workspace admins, and people whom they have put on the list with `/jollor admins add @name`, can "
     "do that."
 )
+
+KEEP_TRYING = timedelta(minutes=25)
+"""An answer can be given for 30 minutes. Source: slack-facts 1."""
+TRY_AGAIN_AFTER = timedelta(seconds=10)
+LOOK_TAKES_S = 4.0
+"""How long a status waits for Jollor to say how the webhooks are, before it says what is known."""
 
 Press = Callable[[ButtonPressed, Job], Awaitable[None]]
 
@@ -46,6 +56,7 @@ class Commands:
         queries: Queries,
         *,
         presses: dict[str, Press],
+        now: Clock = utc_now,
     ) -> None:
         self._chat = chat
         self._social = social
@@ -53,6 +64,9 @@ class Commands:
         self._people = people
         self._queries = queries
         self._presses = presses
+        self._now = now
+        self._told: set[JobId] = set()
+        """Commands whose person knows that it takes longer; after a restart they are told once more."""
 
     async def command_given(self, event: CommandGiven, job: Job) -> None:
         """Do one command and answer it."""
@@ -66,18 +80,41 @@ class Commands:
         act = acts.get(event.word)
         if act is None:
             raise PermanentError("unknown_command", user_message=f"There is no command “{event.word}”.")
+        await self._do(lambda: act(event), event.response_url, job)
+
+    async def _do(
+        self,
+        act: Callable[[], Awaitable[Content]],
+        response_url: str | None,
+        job: Job,
+        *,
+        replace: bool = False,
+    ) -> None:
+        """Do it and answer; raises `Snooze` while somebody is away without whom it cannot be done."""
         try:
-            answer = await act(event)
+            answer = await act()
         except StoreUnavailable:
             raise
-        except PermanentError as error:
-            answer = Notice(text=error.user_message)
         except BridgeError as error:
-            # Whoever asked is waiting: one sentence now is worth more than an answer in an hour.
-            answer = Notice(text=f"That did not work: {error.user_message} Please try again in a while.")
-        await self._answer(event.response_url, answer)
+            if _is_final(error):
+                answer = Notice(text=error.user_message)
+            elif self._now() - job.created_at > KEEP_TRYING:
+                answer = Notice(text=f"That did not work: {error.user_message} Please ask again later.")
+            else:
+                await self._not_yet(response_url, error, job)
+                raise Snooze("command_waits", delay=TRY_AGAIN_AFTER) from error
+        await self._answer(response_url, answer, replace=replace)
+        self._told.discard(job.id)
 
-    async def _answer(self, response_url: str, answer: Content, *, replace: bool = False) -> None:
+    async def _not_yet(self, response_url: str | None, error: BridgeError, job: Job) -> None:
+        if job.id not in self._told:
+            words = f"{error.user_message} I keep trying, and answer here as soon as it works."
+            await self._answer(response_url, Notice(text=words))
+            self._told.add(job.id)
+
+    async def _answer(self, response_url: str | None, answer: Content, *, replace: bool = False) -> None:
+        if not response_url:
+            return
         try:
             await self._chat.answer(response_url, answer, replace=replace)
         except PermanentError as error:
@@ -85,12 +122,18 @@ class Commands:
 
     async def _projects(self, event: CommandGiven) -> Content:
         team = TeamId(event.team_id)
-        known = await self._social.projects()
+        known = await self._connections.projects()
+        await self._connections.examine()
         rows = await self._queries.project_rows(known, team)
         may_link = await self._people.may_link(team, UserId(event.user_id))
         return ProjectsAnswer(rows=rows, can_link=may_link)
 
     async def _status(self, event: CommandGiven) -> Content:
+        try:
+            async with asyncio.timeout(LOOK_TAKES_S):
+                await self._connections.examine()
+        except TimeoutError:
+            log.info("command.status_without_jollor")
         return await self._queries.status(TeamId(event.team_id))
 
     async def _link(self, event: CommandGiven) -> Content:
@@ -136,16 +179,13 @@ class Commands:
         if not name:
             return Notice(text="Which project? For example: `/jollor unlink Harbour Bakery #support`.")
         team = TeamId(event.team_id)
-        if channel is None:
-            project = await self._connections.find_project(name)
-            mine = [x for x in await self._connections.links() if (x.team, x.project) == (team, project.id)]
-            places = list(dict.fromkeys(link.channel for link in mine))
-            if len(places) > 1:
-                return ChannelPicker(
-                    project_id=project.id, project_name=project.name, unlink_channels=tuple(places)
-                )
-            name = project.id
-        return await self._end_link(team, name, channel)
+        project, mine = await self._connections.linked(team, name)
+        places = list(dict.fromkeys(link.channel for link in mine))
+        if channel is None and len(places) > 1:
+            return ChannelPicker(
+                project_id=project.id, project_name=project.name, unlink_channels=tuple(places)
+            )
+        return await self._end_link(team, project.id, channel)
 
     async def _end_link(self, team: TeamId, name: str, channel: ChannelId | None) -> Content:
         ended = await self._connections.unlink(team, name, channel)
@@ -195,16 +235,14 @@ class Commands:
         if act is None:
             log.info("press.unknown", extra={"action": event.action_id})
             return
-        try:
+
+        async def checked() -> Content:
             await self._check_right(event.team_id, event.user_id)
-            answer = await act(event)
-        except StoreUnavailable:
-            raise
-        except BridgeError as error:
-            answer = Notice(text=error.user_message)
-        if event.response_url is not None:
-            replace = event.action_id != ActionId.LINK_PROJECT
-            await self._answer(event.response_url, answer, replace=replace)
+            return await act(event)
+
+        # What was pressed has done its work and goes, unless it stands in a list of others.
+        replace = event.action_id != ActionId.LINK_PROJECT
+        await self._do(checked, event.response_url, job, replace=replace)
 
     async def _picked(self, event: ButtonPressed) -> Content:
         project, kind = _picker_value(event.value)
@@ -217,12 +255,20 @@ class Commands:
 
     async def _unlink_picked(self, event: ButtonPressed) -> Content:
         project, _ = _picker_value(event.value)
-        channel = ChannelId(event.selected) if event.selected else None
-        return await self._end_link(TeamId(event.team_id), project, channel)
+        if event.selected is None:
+            raise PermanentError("nothing_picked", user_message="No channel was picked.")
+        return await self._end_link(TeamId(event.team_id), project, ChannelId(event.selected))
 
     async def _pick_for(self, event: ButtonPressed) -> Content:
         project = await self._connections.find_project(_picker_value(event.value)[0])
         return ChannelPicker(project_id=project.id, project_name=project.name)
+
+
+def _is_final(error: BridgeError) -> bool:
+    """Whether trying again cannot help. A channel that is away is one that a person has to mend."""
+    return isinstance(error, PermanentError) or (
+        isinstance(error, TargetDown) and error.target.startswith("channel:")
+    )
 
 
 def _picker_value(value: str) -> tuple[str, LinkKind]:
