@@ -284,7 +284,6 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
     upkeep = Upkeep(bridge.store, lambda projects: _keep_fresh(bridge.auth, projects))
     commands = Commands(
         bridge.chat,
-        bridge.social,
         bridge.connections,
         bridge.people,
         bridge.queries,
@@ -335,6 +334,8 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         by_kind={**by_kind, "slack_event": slack_event},
         coalesced=frozenset({"conversation_changed"}),
         farewells={
+            "button_pressed": commands.could_not_do,
+            "command_given": commands.could_not_do,
             "conversation_changed": inbound.could_not_read,
             "message_hinted": inbound.could_not_read,
             "post_changed": posts.post_not_read,
@@ -353,4 +354,4 @@ async def _keep_fresh(auth: Auth, projects: Sequence[ProjectId]) -> Mapping[Proj
 
 
 def _sentence(error: JollorError) -> str:
-    return f"Jollor's sign-in failed: {error}"
+    return f"Jollor gives us no token: {error.reason}"

@@ -21,7 +21,7 @@ from bridge.events import ButtonPressed, CommandGiven
 from bridge.ids import ChannelId, JobId, TeamId, UserId
 from bridge.model import Clock, LinkKind
 from bridge.people import People
-from bridge.ports import Chat, Social
+from bridge.ports import Chat
 from bridge.queries import Queries
 from bridge.queue.jobs import Job
 from bridge.store.engine import utc_now
@@ -50,7 +50,6 @@ class Commands:
     def __init__(
         self,
         chat: Chat,
-        social: Social,
         connections: Connections,
         people: People,
         queries: Queries,
@@ -59,7 +58,6 @@ class Commands:
         now: Clock = utc_now,
     ) -> None:
         self._chat = chat
-        self._social = social
         self._connections = connections
         self._people = people
         self._queries = queries
@@ -105,6 +103,10 @@ class Commands:
                 raise Snooze("command_waits", delay=TRY_AGAIN_AFTER) from error
         await self._answer(response_url, answer, replace=replace)
         self._told.discard(job.id)
+
+    async def could_not_do(self, event: CommandGiven | ButtonPressed, reason: str) -> None:
+        """Tell the person that it was given up."""
+        await self._answer(event.response_url, Notice(text=f"That did not work: {reason} Please ask again."))
 
     async def _not_yet(self, response_url: str | None, error: BridgeError, job: Job) -> None:
         if job.id not in self._told:
