@@ -43,6 +43,7 @@ class Receipts:
         self._store = store
         self._committed = committed
         self._waiting: list[_Receipt] = []
+        self._under_way: list[_Receipt] = []
         self._flusher: asyncio.Task[None] | None = None
 
     async def take(self, new: Sequence[NewJob], kept: Sequence[tuple[str, str]]) -> None:
@@ -51,20 +52,22 @@ class Receipts:
         self._waiting.append(receipt)
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush(), name="receipts")
+            self._flusher.add_done_callback(self._flushed)
         await receipt.done
 
     async def _flush(self) -> None:
-        batch: list[_Receipt] = []
-        try:
-            while self._waiting:
-                batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
-                await self._commit(batch)
-                self._committed()
-        finally:
-            # Nobody may wait for ever, not even if this task is cancelled as the process stops.
-            for receipt in [*batch, *self._waiting]:
-                receipt.answer(StoreUnavailable("store_closed"))
-            self._waiting = []
+        while self._waiting:
+            self._under_way, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+            await self._commit(self._under_way)
+            self._committed()
+
+    def _flushed(self, flusher: asyncio.Task[None]) -> None:
+        """Leave nobody waiting for a flusher that was cancelled, perhaps before it began."""
+        if not flusher.cancelled() and flusher.exception() is None:
+            return
+        for receipt in [*self._under_way, *self._waiting]:
+            receipt.answer(StoreUnavailable("store_closed"))
+        self._waiting.clear()
 
     async def _commit(self, batch: Sequence[_Receipt]) -> None:
         """Commit these together; halve what the database refuses until the bad one stands alone."""

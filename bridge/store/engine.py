@@ -76,6 +76,7 @@ class Store:
         self._closing = False
         self._pending: set[asyncio.Task[Any]] = set()
         self._writes: deque[_Write] = deque()
+        self._batch: list[_Write] = []
         self._wake = asyncio.Event()
         self._batches: asyncio.Task[None] | None = None
         self._file = SqliteFile(url)
@@ -83,7 +84,10 @@ class Store:
 
     async def __aenter__(self) -> Store:
         if self.is_sqlite:
-            self._batches = asyncio.create_task(self._write_batches(), name="store-writer")
+            writer = SqliteWriter(self.url, self._file)
+            thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+            self._batches = asyncio.create_task(self._write_batches(writer, thread), name="store-writer")
+            self._batches.add_done_callback(lambda _: self._wrote(writer, thread))
         return self
 
     async def __aexit__(
@@ -151,32 +155,30 @@ class Store:
 
     # --- SQLite --------------------------------------------------------------------------------------
 
-    async def _write_batches(self) -> None:
-        writer = SqliteWriter(self.url, self._file)
-        thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+    async def _write_batches(self, writer: SqliteWriter, thread: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
-        batch: list[_Write] = []
-        try:
-            while self._writes or not self._closing:
-                if not self._writes:
-                    self._wake.clear()
-                    await self._wake.wait()
-                    continue
-                batch = [self._writes.popleft() for _ in range(min(len(self._writes), MAX_BATCH))]
-                outcomes = await loop.run_in_executor(thread, writer.commit, [write.op for write in batch])
-                for write, outcome in zip(batch, outcomes, strict=True):
-                    if outcome.error is None:
-                        write.answer(outcome.value)
-                    else:
-                        write.refuse(outcome.error)
-            await loop.run_in_executor(thread, writer.close)
-        finally:
-            # Cancelled, this leaves some unanswered, but nobody may wait for ever.
-            self._closing = True
-            for write in [*batch, *self._writes]:
-                write.refuse(StoreUnavailable("store_closed"))
-            thread.submit(writer.close)
-            thread.shutdown(wait=False)
+        while self._writes or not self._closing:
+            if not self._writes:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            self._batch = [self._writes.popleft() for _ in range(min(len(self._writes), MAX_BATCH))]
+            ops = [write.op for write in self._batch]
+            outcomes = await loop.run_in_executor(thread, writer.commit, ops)
+            for write, outcome in zip(self._batch, outcomes, strict=True):
+                if outcome.error is None:
+                    write.answer(outcome.value)
+                else:
+                    write.refuse(outcome.error)
+        await loop.run_in_executor(thread, writer.close)
+
+    def _wrote(self, writer: SqliteWriter, thread: ThreadPoolExecutor) -> None:
+        """Leave nobody waiting for a writer that was cancelled, perhaps before it began."""
+        self._closing = True
+        for write in [*self._batch, *self._writes]:
+            write.refuse(StoreUnavailable("store_closed"))
+        thread.submit(writer.close)
+        thread.shutdown(wait=False)
 
     # --- PostgreSQL ----------------------------------------------------------------------------------
 
