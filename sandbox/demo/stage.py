@@ -10,7 +10,7 @@ from types import TracebackType
 
 from sandbox.clock import SandboxClock
 from sandbox.demo.bridge_process import SERVE, BridgeProcess
-from sandbox.demo.scene import Scene
+from sandbox.demo.scene import NotLinked, Scene
 from sandbox.demo.troubles import Troubles
 from sandbox.faults import Faults
 from sandbox.jollor.simulated import SimulatedJollor
@@ -75,7 +75,10 @@ class Stage:
         self.scene.furnish()
         await self.bridge.start()
         await self.bridge.ready()
-        await self.scene.link()
+        try:
+            await self.scene.link()
+        except NotLinked as error:
+            raise NotLinked("\n".join([str(error), *self.bridge.log])) from error
         self.scene.let_customers_write()
 
     def _settings(self) -> dict[str, str]:

@@ -30,7 +30,10 @@ export function startCustomers() {
   const bubbles = h("ol", { class: "bubbles", "aria-label": "Messages of this conversation", tabindex: "0" });
   const viaRow = h("label", { class: "via" }, "Write ", via);
   const chat = h("div", { class: "chat" }, head, bubbles, viaRow, write.element);
-  const form = newForm((key) => choose({ customer: key }));
+  const form = newForm((key) => {
+    parts.isWaitingForFocus = true; // the form goes; its place is taken when the stream brings the message
+    choose({ customer: key });
+  });
   byId("phone").append(chat, form.element);
   byId("new-message").addEventListener("click", () => openNew());
   Object.assign(parts, { write, via, viaRow, head, bubbles, chat, form });
@@ -61,6 +64,10 @@ export function renderCustomers() {
   byId("new-message").setAttribute("aria-expanded", String(isNew));
   if (isNew) parts.form.render();
   else renderChat(conversationOf(ui.customer));
+  if (parts.isWaitingForFocus && !parts.chat.hidden) {
+    parts.isWaitingForFocus = false;
+    if (document.activeElement === document.body) parts.write.focus();
+  }
 }
 
 function mark(each) {

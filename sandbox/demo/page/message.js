@@ -34,9 +34,16 @@ export function author(message) {
   return { name: "Jollor", icon: null, isApp: true, key: "app" };
 }
 
-/** What a reader learns in one line, for announcements. */
+/** What a reader learns in one line, for announcements: who, and the text without its markup. */
 export function summary(message) {
-  return `${author(message).name}: ${message.text}`.slice(0, 200);
+  const { name } = author(message);
+  const text = plainText(message);
+  return text.startsWith(`${name}: `) ? text : `${name}: ${text}`;
+}
+
+export function plainText(message) {
+  const lines = mrkdwn(message.text ?? "").map((node) => node.textContent);
+  return lines.join(" ").slice(0, 200);
 }
 
 /** Whether `message` can stand under the one before it without its author's name. */
@@ -141,7 +148,7 @@ function tools(message, channel, { inThread, openThread, edit }) {
         type: "button",
         class: "quiet",
         dataset: { focus: `reply:${message.ts}` },
-        "aria-label": `Reply in thread to ${author(message).name}`,
+        "aria-label": `Reply in thread to: ${plainText(message).slice(0, 80)}`,
         onclick: () => openThread(message.thread_ts ?? message.ts),
       },
       "Reply",

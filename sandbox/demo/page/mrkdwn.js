@@ -6,7 +6,7 @@ import { h } from "./dom.js";
 
 const STYLES = { "*": "bold", _: "italic", "~": "strike" };
 const INLINE =
-  /<(?<code>[^<>\n]+)>|`(?<literal>[^`\n]+)`|(?<![\w*_~])(?<sign>[*_~])(?=\S)(?<inner>[^\n]*?\S)\k<sign>(?![\w*_~])|:(?<emoji>[a-z0-9_+'-]+):(?::skin-tone-(?<tone>[2-6]):)?/g;
+  /<(?<code>[^<>\n]+)>|`(?<literal>[^`\n]+)`|(?<![\w*_~])(?<sign>[*_~])(?!\k<sign>)(?=\S)(?<inner>[^\n]*?\S)\k<sign>(?![\w*_~])|:(?<emoji>[a-z0-9_+'-]+):(?::skin-tone-(?<tone>[2-6]):)?/g;
 
 /** Nodes for a whole text: code fences, quotes, lines. */
 export function mrkdwn(text) {

@@ -5,7 +5,7 @@ import { composer } from "./composer.js";
 import { atEnd, byId, h, list, one } from "./dom.js";
 import { editBox } from "./edit.js";
 import { emojiState } from "./emoji.js";
-import { author, continues, drawMessage, summary } from "./message.js";
+import { continues, drawMessage, plainText, summary } from "./message.js";
 import { channelOf, choose, isReply, keep, kept, messagesOf, person, server, ui } from "./store.js";
 import { announce, toast } from "./toasts.js";
 import { MARKS, count } from "./words.js";
@@ -250,13 +250,13 @@ export function announceNews(before, sections) {
     for (const message of messages) {
       const known = old.get(message.ts);
       if (!known && message.user !== ui.persona) announce(`#${channel?.name}, ${summary(message)}`);
-      for (const mark of newMarks(known, message)) announce(`${MARKS[mark]}. ${message.text}`.slice(0, 200));
+      for (const mark of newMarks(known, message)) announce(`${MARKS[mark]}. ${plainText(message)}`);
     }
   }
   if (!sections.ephemerals || !before.ephemerals) return;
   const known = new Set(before.ephemerals.map((seen) => seen.ts + seen.text));
   const news = sections.ephemerals.filter((seen) => seen.user === ui.persona && !known.has(seen.ts + seen.text));
-  for (const seen of news) announce(`Only visible to you, ${author(seen).name}: ${seen.text}`);
+  for (const seen of news) announce(`Only visible to you, ${summary(seen)}`);
 }
 
 /** The bridge's marks that `message` has and had not before. */
