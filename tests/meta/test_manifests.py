@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from slack_app.commands import WORDS
 from slack_app.ids import COMMAND
 from slack_app.translate import translate
 
@@ -125,8 +126,10 @@ def test_every_subscribed_event_means_something_to_the_bridge(name: str, app: di
     assert translate(an_event(name), {}, received_at=datetime.now(UTC)) is not None
 
 
-def test_the_command_is_the_one_that_the_app_answers(app: dict[str, Any]) -> None:
-    assert [command["command"] for command in app["features"]["slash_commands"]] == [COMMAND]
+def test_the_command_and_its_words_are_those_that_the_app_answers(app: dict[str, Any]) -> None:
+    (command,) = app["features"]["slash_commands"]
+    assert command["command"] == COMMAND
+    assert set(command["usage_hint"].split(" | ")) == set(WORDS)
 
 
 def test_no_list_in_a_manifest_names_anything_twice_or_out_of_order(app: dict[str, Any]) -> None:
