@@ -54,7 +54,6 @@ class Scene:
     async def link(self) -> None:
         """Link every project to its channel, as an admin does it: with `/jollor link`."""
         admin = self.people[0].id
-        self.slack.switches.should_escape_commands = False  # TEMPORARY
         for place in self.places:
             words = f"link {place.project.name} #{place.channel.name}"
             reply = await self.slack.slash_command(admin, place.channel.id, "/jollor", words)
@@ -66,7 +65,6 @@ class Scene:
             raise NotLinked(f"/jollor link was not answered within {LINK_LIMIT_S:g} seconds") from None
         if not all(self._is_linked(place) for place in self.places):
             raise NotLinked(" ".join(self._answers()))
-        self.slack.switches.should_escape_commands = True  # TEMPORARY
         self.slack.state.ephemerals.clear()  # as after a reload: answers that only the admin saw
 
     def let_customers_write(self) -> None:

@@ -66,7 +66,8 @@ export function renderCustomers() {
   else renderChat(conversationOf(ui.customer));
   if (parts.isWaitingForFocus && !parts.chat.hidden) {
     parts.isWaitingForFocus = false;
-    if (document.activeElement === document.body) parts.write.focus();
+    const active = document.activeElement;
+    if (active === document.body || parts.form.element.contains(active)) parts.write.focus();
   }
 }
 
