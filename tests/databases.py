@@ -184,7 +184,7 @@ async def _database(server: PostgresServer, *, template: str) -> AsyncIterator[s
     name = f"test_{secrets.token_hex(6)}"
     await server.execute(f"create database {name} template {template}")
     yield server.url(name)
-    await server.execute(f"drop database {name} with (force)")
+    await server.execute(f"drop database if exists {name} with (force)")
 
 
 @pytest.fixture(scope="session")

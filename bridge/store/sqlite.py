@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from bridge.store.trouble import FileGone, is_trouble
+from bridge.store.trouble import FileGone, is_trouble, passes_by_itself
 
 BUSY_TIMEOUT_MS = 2_000
 """Slack waits three seconds: while another program holds the file, we say so before that."""
@@ -103,7 +103,7 @@ class SqliteWriter:
             if error is None:
                 outcomes += done
                 break
-            if is_trouble(error):
+            if is_trouble(error) and not passes_by_itself(error):
                 self._engine.dispose()  # a connection that was opened in bad times may stay bad
             if len(done) == len(rest):
                 outcomes += [Outcome(error=error) for _ in rest]

@@ -94,6 +94,12 @@ def is_worth_repeating(error: BaseException) -> bool:
     return isinstance(origin, asyncpg.PostgresError) and str(origin.sqlstate or "").startswith("40")
 
 
+def passes_by_itself(error: BaseException) -> bool:
+    """Return whether the connection is as good as before: somebody held the file, or the disk was full."""
+    code = getattr(_innermost(error), "sqlite_errorcode", 0)
+    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL)
+
+
 def _is_sqlite_trouble(error: sqlite3.Error) -> bool:
     # Absent on errors of Python's own, such as the use of a closed connection.
     code: int | None = getattr(error, "sqlite_errorcode", None)
