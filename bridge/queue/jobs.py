@@ -70,6 +70,7 @@ class Jobs:
         self._store = store
         self._scale = scale
         self.woken = asyncio.Event()
+        self._looked_at: datetime | None = None
         self._receipts = Receipts(store, self.woken.set)
 
     # --- putting -------------------------------------------------------------------------------------
@@ -96,22 +97,18 @@ class Jobs:
         Jobs of a kind in `coalesced` bring the later ones of that kind in their lane as `followers`.
         """
 
-        def take(conn: Connection) -> list[Job]:
-            return claim_in(
-                conn,
-                worker,
-                limit=limit,
-                lease=lease,
-                coalesced=coalesced,
-                now=self._store.now(conn),
-                scale=self._scale,
+        def take(conn: Connection) -> tuple[datetime, list[Job]]:
+            now = self._store.now(conn)
+            return now, claim_in(
+                conn, worker, limit=limit, lease=lease, coalesced=coalesced, now=now, scale=self._scale
             )
 
         for _ in range(CLAIM_TRIES):
             try:
-                return await self._store.write(take)
+                self._looked_at, claimed = await self._store.write(take)
             except IntegrityError:
                 continue  # another process took a job of one of these lanes between our look and our update
+            return claimed
         self.woken.set()  # busy lanes; the caller looks again soon
         return []
 
@@ -229,11 +226,14 @@ class Jobs:
         return await self._store.read(lambda conn: next_due(conn, self._store.now(conn)))
 
     async def due_in(self) -> timedelta | None:
-        """Return how long it is until `next_due`, by the database's clock."""
+        """Return how long it is until what the last claim found not due yet is due; None if that is never.
+
+        Zero or less if that was meanwhile.
+        """
 
         def look(conn: Connection) -> timedelta | None:
             now = self._store.now(conn)
-            due = next_due(conn, now)
+            due = next_due(conn, self._looked_at or now)
             return None if due is None else due - now
 
         return await self._store.read(look)
