@@ -12,13 +12,15 @@ from sqlalchemy import Connection, insert, select, update
 from bridge.content import inert
 from bridge.errors import BridgeError, PermanentError
 from bridge.events import Sweep
-from bridge.ids import ChannelId, ProjectId, TeamId, UserId, new_id
+from bridge.ids import ChannelId, PostId, ProjectId, TeamId, UserId, new_id
 from bridge.links import links_of, project_name, remember_projects, stored_project, to_link
+from bridge.mapping import remember_inbox
 from bridge.model import Link, LinkKind, Project
 from bridge.ports import Chat, Social
 from bridge.queue.jobs import NewJob, put_in
+from bridge.routing import choose
 from bridge.store.engine import Store
-from bridge.store.tables import links
+from bridge.store.tables import links, projects
 from bridge.webhooks import Registration, Steps, Webhooks
 
 log = logging.getLogger(__name__)
@@ -80,7 +82,8 @@ class Connections:
         if not place.is_member:
             await self._chat.join(team, channel)
         steps = Steps()
-        link = await self._store.write(lambda conn: self._add(conn, team, project, channel, kind, by))
+        inbox = await self._inbox(project.id) if kind.takes(LinkKind.POST) else None
+        link = await self._store.write(lambda conn: self._add(conn, team, project, channel, kind, by, inbox))
         steps.said.append(f"“{inert(project.name)}” now goes to #{place.name} ({kind}).")
         await self._registration.set_up(project.id, steps, replace=replace, secret=secret)
         callback = self._hooks.callback_url(project.id)
@@ -123,6 +126,14 @@ class Connections:
             for project in dict.fromkeys(link.project for link in await self.links()):
                 tasks.create_task(examine(project), name=f"examine-{project}")
 
+    async def _inbox(self, project: ProjectId) -> Sequence[PostId] | None:
+        """Return the posts that are there already, None if Jollor does not say: the first sweep asks."""
+        try:
+            return await self._social.incoming_posts(project)
+        except BridgeError as error:
+            log.info("link.inbox_not_read", extra={"project": project, "reason": error.code})
+            return None
+
     def _add(
         self,
         conn: Connection,
@@ -131,8 +142,10 @@ class Connections:
         channel: ChannelId,
         kind: LinkKind,
         by: UserId | None,
+        inbox: Sequence[PostId] | None,
     ) -> Link:
         now = self._store.now(conn)
+        had_posts = bool(choose(links_of(conn, project.id), LinkKind.POST))
         key = (
             links.c.team == team,
             links.c.project_id == project.id,
@@ -149,7 +162,11 @@ class Connections:
             )
         else:
             conn.execute(update(links).where(*key).values(problem=None))  # the channel was just looked at
-        # What is in the inbox already is taken as known; from then on a post that is not is a new one.
+        if not had_posts:
+            # A post tells no time: what was in the inbox before is known by having been there.
+            conn.execute(update(projects).where(projects.c.id == project.id).values(posts_known_at=None))
+            if inbox is not None:
+                remember_inbox(conn, now, project.id, inbox)
         put_in(conn, [NewJob(Sweep(project_id=project.id))], now)
         return to_link(conn.execute(select(links).where(*key)).mappings().one())
 

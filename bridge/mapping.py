@@ -33,7 +33,16 @@ from bridge.ids import (
     new_id,
 )
 from bridge.model import Link, Message, Target, TargetKind, Thread
-from bridge.store.tables import conversations, former_roots, held_messages, lines, messages, posts, threads
+from bridge.store.tables import (
+    conversations,
+    former_roots,
+    held_messages,
+    lines,
+    messages,
+    posts,
+    projects,
+    threads,
+)
 
 
 class Origin(StrEnum):
@@ -288,9 +297,26 @@ def hold(
     return since
 
 
+BEFORE = "before"
+"""The label of posts that were in the inbox before the project was linked."""
+
+
 def remember_post(conn: Connection, now: datetime, project: ProjectId, id_: PostId, label: str) -> bool:
     """Store a post as seen; False if it was already."""
     return insert_new(conn, posts, project_id=project, post_id=id_, seen_at=now, label=label)
+
+
+def remember_inbox(conn: Connection, now: datetime, project: ProjectId, ids: Iterable[PostId]) -> None:
+    """Take posts as known from before the project was linked; from now on one that is not stored is new."""
+    for id_ in ids:
+        remember_post(conn, now, project, id_, BEFORE)
+    conn.execute(update(projects).where(projects.c.id == project).values(posts_known_at=now))
+
+
+def is_from_before(conn: Connection, project: ProjectId, id_: PostId) -> bool:
+    """Whether a post was in the inbox before the project was linked."""
+    label = select(posts.c.label).where(posts.c.project_id == project, posts.c.post_id == id_)
+    return bool(conn.execute(label).scalar() == BEFORE)
 
 
 def seen_posts(conn: Connection, project: ProjectId, ids: Iterable[PostId]) -> set[PostId]:

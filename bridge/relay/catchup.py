@@ -11,12 +11,12 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select
 
 from bridge.events import ConversationChanged, PostChanged, Sweep, SweepAll
 from bridge.ids import PostId, ProjectId
 from bridge.links import links_of
-from bridge.mapping import conversation, remember_post, seen_posts
+from bridge.mapping import conversation, remember_inbox, seen_posts
 from bridge.model import Conversation, LinkKind
 from bridge.ports import Social
 from bridge.queue.jobs import Job, NewJob, put_in
@@ -28,9 +28,6 @@ log = logging.getLogger(__name__)
 
 GAP = timedelta(seconds=60)
 """Without any worker for longer than this, the bridge counts as having been away."""
-
-BASELINE = "before"
-"""The label of posts that were in the inbox before the project was linked."""
 
 
 class CatchUp:
@@ -91,12 +88,9 @@ class CatchUp:
         now = self._store.now(conn)
         seen = seen_posts(conn, project, listed)
         unseen = [post for post in listed if post not in seen]
-        swept = projects.c.id == project
-        is_first = conn.execute(select(projects.c.posts_known_at).where(swept)).scalar() is None
-        if is_first:
-            for post in unseen:
-                remember_post(conn, now, project, post, BASELINE)
-            conn.execute(update(projects).where(swept).values(posts_known_at=now))
+        known_at = select(projects.c.posts_known_at).where(projects.c.id == project)
+        if conn.execute(known_at).scalar() is None:
+            remember_inbox(conn, now, project, unseen)
             return 0
         new = [
             NewJob(

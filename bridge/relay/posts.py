@@ -10,7 +10,7 @@ from bridge.errors import BridgeError, PermanentError
 from bridge.events import PostChanged
 from bridge.ids import PostId, ProjectId
 from bridge.links import links_of, project_name
-from bridge.mapping import open_thread, remember_post
+from bridge.mapping import is_from_before, open_thread, remember_post
 from bridge.model import LinkKind, Post, Target, TargetKind
 from bridge.ports import Social
 from bridge.queue.jobs import Job
@@ -48,6 +48,8 @@ class Posts:
 
     def _show_post(self, conn: Connection, project: ProjectId, post: Post, label: PostLabel) -> None:
         now = self._store.now(conn)
+        if label is PostLabel.RECEIVED and is_from_before(conn, project, post.id):
+            return  # told late, or as the object of a test delivery
         target = Target(project, TargetKind.POST, post.id)
         is_first = remember_post(conn, now, project, post.id, label)
         for link in choose(links_of(conn, project), LinkKind.POST):

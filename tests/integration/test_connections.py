@@ -16,7 +16,8 @@ from sqlalchemy import select
 
 from bridge.connections import Connections, LinkOutcome
 from bridge.errors import BridgeError, PermanentError, TargetDown
-from bridge.ids import ChannelId, ProjectId, TeamId
+from bridge.ids import ChannelId, PostId, ProjectId, TeamId
+from bridge.mapping import is_from_before
 from bridge.model import LinkKind, Webhook
 from bridge.ports import Social
 from bridge.queue.jobs import Jobs
@@ -30,7 +31,7 @@ from jollor.receiver import WebhookReceiver
 from sandbox.clock import SandboxClock
 from sandbox.faults import Fault, FaultKind
 from sandbox.jollor import SimulatedJollor
-from sandbox.jollor.model import Project
+from sandbox.jollor.model import Post, Project
 from sandbox.jollor.model import Webhook as SandboxWebhook
 from sandbox.jollor.switches import DOCUMENTED_EVENTS, KNOWN_EVENTS
 from sandbox.slack import Channel, Limits, SimulatedSlack
@@ -93,6 +94,9 @@ class Linking:
         made.callback_url = "https://elsewhere.example/hook"
         self.jollor.store.webhooks[self.bakery.id] = made
         return made
+
+    async def is_from_before(self, post: Post) -> bool:
+        return await self.store.read(lambda conn: is_from_before(conn, self.id, PostId(post.id)))
 
     async def jobs(self) -> list[str]:
         return await self.store.read(lambda conn: list(conn.execute(select(jobs.c.kind)).scalars()))
@@ -398,6 +402,29 @@ def test_a_webhook_is_ours_by_address_or_by_a_secret_that_only_we_know(
     found: Webhook, ours: StoredWebhook | None, expected: bool
 ) -> None:
     assert is_ours(found, ours, "https://here/p") is expected
+
+
+# --- what was there before ---------------------------------------------------------------------------
+
+
+async def test_posts_that_were_there_before_a_link_are_known_by_having_been_there(linking: Linking) -> None:
+    before = linking.jollor.comment(linking.bakery, "instagram", "Mia", "Lovely!")
+    await linking.link()
+    after = linking.jollor.comment(linking.bakery, "instagram", "Mia", "Still lovely!")
+    assert await linking.is_from_before(before)
+    assert not await linking.is_from_before(after)
+    second = linking.slack.add_channel("second")
+    connections = linking.connections()
+    await connections.link(linking.team, linking.id, ChannelId(second.id))
+    assert not await linking.is_from_before(after), "the project was linked all the time"
+    await connections.unlink(linking.team, linking.id)
+    await linking.link()
+    assert await linking.is_from_before(after), "it was not linked for a while"
+
+
+async def test_an_inbox_that_cannot_be_read_does_not_keep_from_linking(linking: Linking) -> None:
+    linking.jollor.faults.add(End.JOLLOR, Fault(FaultKind.STATUS, status=500), "listIncomingPosts")
+    assert not (await linking.link()).needs_attention
 
 
 # --- projects and channels ---------------------------------------------------------------------------
