@@ -22,6 +22,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 ROOT = Path(__file__).parents[1]
 PATIENCE_MS = 20_000
 """For what travels through the whole bridge on a busy machine; most of it is there in one or two seconds."""
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 QUIET_CHROMIUM = (
     "--no-sandbox",
     "--disable-gpu",
@@ -75,7 +76,7 @@ def stop_demo(process: subprocess.Popen[str], how: signal.Signals = signal.SIGTE
 
 @contextmanager
 def running_demo(*arguments: str) -> Iterator[Demo]:
-    """A demo on a free port, set up and with its first messages on their way."""
+    """A demo on a free port, set up, its first messages on their way; stopped with SIGTERM, in peace."""
     process = start_demo("--port", "0", *arguments)
     assert process.stdout is not None
     said = []
@@ -88,18 +89,23 @@ def running_demo(*arguments: str) -> Iterator[Demo]:
         raise AssertionError(f"the demo ended with {process.wait(timeout=10)}:\n{''.join(said)}")
     finally:
         if process.poll() is None:
-            stop_demo(process)
+            said_last = stop_demo(process)
+            assert process.returncode == 0, said_last
         else:
             process.stdout.close()
+
+
+def find_chromium() -> str | None:
+    """Where the system has Chromium, None if nowhere."""
+    return next(filter(None, map(shutil.which, CHROMIUM)), None)
 
 
 @contextmanager
 def running_browser() -> Iterator[Browser]:
     """Chromium as the system has it; the test is skipped where there is none."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next(filter(None, map(shutil.which, names)), None)
+    path = find_chromium()
     if path is None:
-        pytest.skip(f"page tests need Chromium; none of {', '.join(names)} is installed")
+        pytest.skip(f"page tests need Chromium; none of {', '.join(CHROMIUM)} is installed")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(QUIET_CHROMIUM))
         try:

@@ -5,6 +5,7 @@ import { changed } from "./store.js";
 import { clockWithSeconds } from "./words.js";
 
 const MOST = 400;
+const FAULTS = { status: "by the switch", cut_after: "cut after effect", duplicate: "in copies" };
 const entries = new Map();
 const view = { paused: null, from: 0, text: "", only: "all" };
 const parts = {};
@@ -89,7 +90,7 @@ function row(entry) {
           "span",
           { class: "first" },
           h("span", { class: "operation" }, entry.operation),
-          entry.fault && h("span", { class: "fault" }, entry.fault.replaceAll("_", " ")),
+          entry.fault && h("span", { class: "fault" }, FAULTS[entry.fault] ?? entry.fault.replaceAll("_", " ")),
           h("span", { class: "status" }, word),
         ),
         h(
