@@ -157,6 +157,7 @@ class Sockets:
         except TimeoutError:
             return Outcome(False, "http_timeout")
         except ConnectionError:
+            self._gone(socket)  # it is closing: what waits goes out with the next one
             return Outcome(False, "connection_failed", lost_socket=True)
         finally:
             socket.waiting.pop(envelope_id, None)

@@ -323,6 +323,7 @@ async def open_stage(
         **jollor.environment(),
     }
     if socket_mode:
+        slack.switches.socket_mode = True
         own["SLACK_APP_TOKEN"] = slack.app_token
     else:
         own["SLACK_SIGNING_SECRET"] = slack.signing_secret

@@ -6,13 +6,8 @@ from pathlib import Path
 
 from sandbox.slack import Message
 from sandbox.slack.people import Upload
+from tests.outbound_support import notices
 from tests.scenario.stage import Stage, eventually, open_stage, shown
-
-
-def notices(stage: Stage, root: Message, words: str = "") -> list[Message]:
-    """What the bridge itself said under `root`, as far as it holds `words`."""
-    ours = [m for m in stage.replies(root) if m.metadata and m not in stage.transcript(root)]
-    return [m for m in ours if words in shown(m)]
 
 
 async def refused(stage: Stage, root: Message, words: str, lines: list[str]) -> None:

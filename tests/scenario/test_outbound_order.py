@@ -5,16 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from sandbox.faults import Fault, FaultKind
-from sandbox.slack import Message
-from sandbox.wire import Direction, End
-from tests.scenario.stage import Stage, eventually, open_stage, shown
+from sandbox.wire import End
+from tests.outbound_support import notices, replies_sent
+from tests.scenario.stage import eventually, open_stage, shown
 
 SLOW = 2.0
 """Settling takes 300 ms by the clock of people; machines do not get faster with the scale."""
-
-
-def asked(stage: Stage, root: Message, text: str) -> list[Message]:
-    return [m for m in stage.replies(root) if text in shown(m) and "Drop" in shown(m)]
 
 
 async def test_lines_go_out_in_their_order_and_once_though_events_are_shuffled_and_come_eleven_times(
@@ -45,8 +41,7 @@ async def test_lines_go_out_in_their_order_and_once_though_events_are_shuffled_a
         await stage.marked(last, "white_check_mark")
         await stage.slack.courier.idle()
         assert stage.received(robin) == [*texts, "once only", "the end"]
-        sent = stage.wire.entries(direction=Direction.IN, operation="createMessageReply")
-        assert len(sent) == len(texts) + 2
+        assert len(replies_sent(stage)) == len(texts) + 2
 
 
 async def test_a_line_that_comes_after_a_later_one_went_out_is_offered_and_not_sent_by_itself(
@@ -61,8 +56,8 @@ async def test_a_line_that_comes_after_a_later_one_went_out_is_offered_and_not_s
         first, dropped = stage.types("the first", root), stage.types("to be dropped", root)
         second = stage.types("the second", root)
         await stage.marked(second, "white_check_mark")
-        question = await eventually(lambda: asked(stage, root, "the first"), what="a question")
-        other = await eventually(lambda: asked(stage, root, "to be dropped"), what="another question")
+        question = await eventually(lambda: notices(stage, root, "the first"), what="a question")
+        other = await eventually(lambda: notices(stage, root, "to be dropped"), what="another question")
         assert stage.received(robin) == ["the second"]
         assert "before it" in shown(question[0])
         await stage.marked(first, "hourglass_flowing_sand")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sandbox.slack.model import Json
-from sandbox.wire import Direction
+from tests.outbound_support import replies_sent
 from tests.scenario.stage import open_stage
 
 CODE = "```if a < b && b > 0:\n    *p = <!here>```"
@@ -78,5 +78,4 @@ async def test_a_customer_reads_what_a_person_typed_on_every_network(
             assert stage.received(conversation) == [f"Hello {name}"]
         ids = robin.id + "".join(conversation.id for conversation in conversations.values())
         assert all(sign in ids for sign in "/+=_")
-        sent = stage.wire.entries(direction=Direction.IN, operation="createMessageReply")
-        assert {entry.status for entry in sent} == {200}
+        assert {entry.status for entry in replies_sent(stage)} == {200}
