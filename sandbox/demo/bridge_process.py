@@ -82,12 +82,12 @@ class BridgeProcess:
             asyncio.create_task(self._look_until_ready(), name="bridge-ready"),
         ]
 
-    async def ready(self) -> None:
+    async def ready(self, *, within_s: float = START_LIMIT_S) -> None:
         """Wait until it answers; BridgeFailed if it ended or takes too long."""
         changed = asyncio.Event()
         self.watchers.append(changed.set)
         try:
-            async with asyncio.timeout(START_LIMIT_S):
+            async with asyncio.timeout(within_s):
                 while self.state is not BridgeState.RUNNING:
                     if self.state is BridgeState.STOPPED:
                         raise BridgeFailed("\n".join([self.ended or "it is not running", *self.log]))
@@ -100,13 +100,13 @@ class BridgeProcess:
 
     async def kill(self) -> None:
         """End it at once with SIGKILL, in the middle of whatever it does."""
-        await self._end(signal.SIGKILL, "killed (SIGKILL)")
+        await self._end(signal.SIGKILL, "killed (SIGKILL)", STOP_LIMIT_S)
 
-    async def stop(self) -> None:
+    async def stop(self, *, within_s: float = STOP_LIMIT_S) -> None:
         """Ask it to finish; kill it if it does not."""
-        await self._end(signal.SIGTERM, "stopped")
+        await self._end(signal.SIGTERM, "stopped", within_s)
 
-    async def _end(self, how: signal.Signals, words: str) -> None:
+    async def _end(self, how: signal.Signals, words: str, within_s: float) -> None:
         process = self._process
         if process is None:
             return
@@ -116,7 +116,7 @@ class BridgeProcess:
         with contextlib.suppress(ProcessLookupError):  # it ended by itself just now
             process.send_signal(how)
         try:
-            await asyncio.wait_for(process.wait(), STOP_LIMIT_S)
+            await asyncio.wait_for(process.wait(), within_s)
         except TimeoutError:
             process.kill()
         await asyncio.gather(follow, look, return_exceptions=True)

@@ -21,8 +21,10 @@ FIRST_ENTRIES = 200
 class Live:
     """Watches the stage and tells every open page. Made by `start`, ended by `stop`."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, *, beat_s: float = BEAT_S) -> None:
+        """`beat_s` is how long a page hears nothing before it gets a sign of life."""
         self._stage = stage
+        self._beat_s = beat_s
         self._run = secrets.token_hex(4)
         self._told: dict[str, str] = {}
         self._dirty = asyncio.Event()
@@ -52,7 +54,7 @@ class Live:
 
     async def stream(self) -> AsyncIterator[str]:
         """Events for one page, as they are written to it; ends when the demo stops."""
-        page = _Page()
+        page = _Page(self._beat_s)
         page.put(self._told, self._stage.wire.entries()[-FIRST_ENTRIES:])
         self._pages.add(page)
         try:
@@ -92,7 +94,8 @@ class Live:
 class _Page:
     """What one open page has not been told yet. A slow page gets less often more, and never less in all."""
 
-    def __init__(self) -> None:
+    def __init__(self, beat_s: float) -> None:
+        self._beat_s = beat_s
         self._sections: dict[str, str] = {}
         self._entries: dict[int, WireEntry] = {}
         self._filled = asyncio.Event()
@@ -112,7 +115,7 @@ class _Page:
     async def next(self) -> str | None:
         """The next event, or a sign of life after a while; None if there will be no more."""
         try:
-            async with asyncio.timeout(BEAT_S):
+            async with asyncio.timeout(self._beat_s):
                 await self._filled.wait()
         except TimeoutError:
             return ": alive\n\n"

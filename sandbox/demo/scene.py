@@ -51,7 +51,7 @@ class Scene:
             place.channel.topic = f"Messages and comments for {place.project.name}"
         self._history()
 
-    async def link(self) -> None:
+    async def link(self, *, within_s: float = LINK_LIMIT_S) -> None:
         """Link every project to its channel, as an admin does it: with `/jollor link`."""
         admin = self.people[0].id
         for place in self.places:
@@ -60,9 +60,9 @@ class Scene:
             if reply.error:
                 raise NotLinked(f"/jollor {words} failed with {reply.error}")
         try:
-            await self.slack.until(lambda: len(self._answers()) == len(self.places), timeout_s=LINK_LIMIT_S)
+            await self.slack.until(lambda: len(self._answers()) == len(self.places), timeout_s=within_s)
         except TimeoutError:
-            raise NotLinked(f"/jollor link was not answered within {LINK_LIMIT_S:g} seconds") from None
+            raise NotLinked(f"/jollor link was not answered within {within_s:g} seconds") from None
         if not all(self._is_linked(place) for place in self.places):
             raise NotLinked(" ".join(self._answers()))
         self.slack.state.ephemerals.clear()  # as after a reload: answers that only the admin saw

@@ -49,7 +49,7 @@ WORDS: dict[Trouble | Mishap, tuple[str, str]] = {
     ),
     Trouble.ANSWER_LOST: (
         "Lose the answer to the next reply",
-        "The customer gets it, then the line is cut: the bridge cannot know, so ⚠️ and a person decides.",
+        "The customer gets it, the bridge does not hear so. It looks in Jollor and never sends twice.",
     ),
     Trouble.TRIPLE: (
         "Everything arrives three times",

@@ -92,6 +92,13 @@ def test_a_taken_port_is_said_in_one_sentence() -> None:
     )
 
 
+def test_a_port_that_cannot_be_is_said_in_one_sentence() -> None:
+    process = start_demo("--port", "70000")
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert said == "The page cannot be served on port 70000: no such port. Choose another with --port.\n"
+
+
 def test_control_c_leaves_nothing_behind() -> None:
     with running_demo() as demo:
         pid = demo.state["bridge"]["pid"]

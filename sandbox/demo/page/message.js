@@ -23,6 +23,7 @@ const QUIET = new Set([
 
 /** Who wrote it: `{ name, icon, isApp, role, key }`. */
 export function author(message) {
+  if (message.via === "slack") return { name: "Slackbot", icon: null, isApp: false, key: "slackbot" };
   if (message.via) return { name: "Jollor", icon: null, isApp: true, key: "app" };
   if (message.username) {
     const icon = message.icons?.emoji?.replaceAll(":", "") ?? null;

@@ -150,7 +150,8 @@ function threadHead(channel) {
 function renderMessages(box, channel, shown, { inThread }) {
   const name = `${channel}:${inThread ? ui.thread.ts : ""}`;
   const isSame = box.dataset.shows === name;
-  const before = new Map(shown.map((message, index) => [message, shown[index - 1]]));
+  const first = inThread ? 1 : 0; // a line under the root of a thread stands for itself
+  const before = new Map(shown.map((message, index) => [message, index > first ? shown[index - 1] : null]));
   const isCompact = (message) => continues(message, before.get(message));
   const mark = (message) =>
     JSON.stringify([message, isCompact(message), server.chosen?.[`${channel}:${message.ts}`], emojiState(), ui.persona]);

@@ -110,7 +110,7 @@ function row(entry) {
 
 function outcome(entry) {
   if (!entry.finished) return { word: "…", kind: "open" };
-  if (entry.status === null) return { word: "cut", kind: "bad" };
+  if (entry.status === null) return { word: "no answer", kind: "bad" };
   return { word: String(entry.status), kind: entry.status < 400 ? "good" : "bad" };
 }
 
