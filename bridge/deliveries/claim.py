@@ -52,18 +52,16 @@ def _choose(
     conn: Connection, candidates: Sequence[Row[Any]], limit: int, now: datetime, scale: float
 ) -> list[Row[Any]]:
     """Return those that fit together, their buckets closed; a paused target lets one through, its probe."""
-    paused = pauses.paused_targets(
-        conn, {target for row in candidates for target in (row.target, team_target(row.team))}
-    )
+    paused = pauses.paused_targets(conn, {target for row in candidates for target in _targets(row)})
     chosen: list[Row[Any]] = []
     closed: set[str] = set()
-    for row in candidates:
+    for row in _probes_last(candidates, paused):
         keys = {row.bucket: INTERVAL_S[Act(row.act)]}
         if row.team_bucket is not None:
             keys[row.team_bucket] = TEAM_POST_INTERVAL_S
         if len(chosen) >= limit or closed.intersection(keys):
             continue
-        away = paused.intersection((row.target, team_target(row.team)))
+        away = paused & _targets(row)
         if away and pauses.take_probes(conn, away, now, scale) != away:
             continue
         for key, interval_s in keys.items():
@@ -71,6 +69,17 @@ def _choose(
         closed.update(keys)
         chosen.append(row)
     return chosen
+
+
+def _targets(row: Row[Any]) -> set[str]:
+    return {row.target, team_target(row.team)}
+
+
+def _probes_last(candidates: Sequence[Row[Any]], paused: set[str]) -> list[Row[Any]]:
+    """Of what is paused the one tried longest ago is the probe: one kind of call may work before another."""
+    free = [row for row in candidates if not paused & _targets(row)]
+    away = [row for row in candidates if paused & _targets(row)]
+    return [*free, *sorted(away, key=lambda row: row.scheduled_at)]
 
 
 def _mark_sending(

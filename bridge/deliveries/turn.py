@@ -27,7 +27,8 @@ with recursive waiting (bucket) as (
     order by further.bucket limit 1)
   from waiting where waiting.bucket is not null
 )
-select owed.id, owed.team, owed.target, owed.bucket, owed.team_bucket, owed.act, threads.root_ts
+select owed.id, owed.team, owed.target, owed.bucket, owed.team_bucket, owed.act, owed.scheduled_at,
+  threads.root_ts
 from waiting
 left join buckets on buckets.key = waiting.bucket
 cross join deliveries as owed
@@ -72,7 +73,8 @@ def may_go(conn: Connection, now: datetime) -> list[Row[Any]]:
     The first of its lane (a root before all else in its thread), due, and neither its channel nor its
     workspace paused; a probe that is due counts as not paused (who takes the row has to win it).
     """
-    return list(conn.execute(_statement(conn, BEST_OF_EACH_BUCKET, now)).all())
+    query = _statement(conn, BEST_OF_EACH_BUCKET, now).columns(scheduled_at=UtcDateTime)
+    return list(conn.execute(query).all())
 
 
 def next_due(conn: Connection, now: datetime) -> datetime | None:

@@ -481,6 +481,17 @@ async def test_an_outage_however_long_makes_no_dead_letter(outbox: Outbox) -> No
     assert (await outbox.row(id_))["attempt"] == 1
 
 
+async def test_one_kind_of_call_that_slack_fails_does_not_stop_the_others(outbox: Outbox) -> None:
+    thread = await outbox.rooted_thread()
+    outbox.chat.fail_next(AWAY, method="add_mark", times=1_000)
+    await outbox.mark(outbox.chat.add_line(SUPPORT), Mark.ACCEPTED)
+    await outbox.settle(within_s=60)
+    for number in range(3):
+        await outbox.reply(thread, f"{number}")
+    await outbox.settle(within_s=120)
+    assert outbox.texts() == ["root of robin", "0", "1", "2"]
+
+
 async def test_a_probe_that_is_refused_shows_that_the_workspace_is_back(outbox: Outbox) -> None:
     thread = await outbox.rooted_thread()
     outbox.chat.fail_next(AWAY, method="post")
