@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import signal
 import socket
 import sys
@@ -50,7 +51,7 @@ async def _run(listening: socket.socket, *, open_browser: bool, socket_mode: boo
         await ready
         async with Site(stage, listening):
             _introduce(address)
-            if open_browser:
+            if open_browser and _has_screen():
                 await asyncio.to_thread(_open, address)
             await stopping
             print("\nStopping …", flush=True)
@@ -67,6 +68,11 @@ def _introduce(address: str) -> None:
 def _open(address: str) -> None:
     with contextlib.suppress(webbrowser.Error):  # no browser here: the address was printed
         webbrowser.open(address)
+
+
+def _has_screen() -> bool:
+    """False where only a browser of the terminal could open, which would take the terminal over."""
+    return sys.platform == "darwin" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
 
 
 def _stop_signals() -> asyncio.Future[None]:

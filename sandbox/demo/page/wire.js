@@ -101,7 +101,7 @@ function row(entry) {
           h("span", { class: "ms" }, entry.finished ? `${Math.round(entry.ms)} ms` : ""),
         ),
       ),
-      h("p", { class: "path" }, `${entry.method} ${entry.path}`),
+      h("p", { class: "path" }, `${entry.method} ${entry.path.replace(/^https?:\/\/[^/]+/, "")}`),
       excerpt("Request", entry.request),
       excerpt("Answer", entry.response),
     ),
