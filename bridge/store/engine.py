@@ -39,6 +39,8 @@ MAX_BATCH = 256
 REPEATS = 3
 CONNECT_TAKES_S = 10.0
 COMMAND_TAKES_S = 20.0
+IDLE_IN_TRANSACTION_S = 10.0
+"""After this PostgreSQL drops what a process that stalled within a transaction has locked."""
 
 
 def utc_now() -> datetime:
@@ -213,7 +215,14 @@ class Store:
 
 
 def _postgres_engine(url: str) -> AsyncEngine:
-    limits = {"timeout": CONNECT_TAKES_S, "command_timeout": COMMAND_TAKES_S}
+    limits = {
+        "timeout": CONNECT_TAKES_S,
+        "command_timeout": COMMAND_TAKES_S,
+        "server_settings": {
+            "application_name": "jollor-slack",
+            "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S * 1000:.0f}",
+        },
+    }
     return create_async_engine(
         url, pool_size=10, max_overflow=5, pool_pre_ping=True, pool_timeout=10, connect_args=limits
     )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 from sqlalchemy import Connection, insert, select, text
+from sqlalchemy.exc import DBAPIError
 
 from bridge.errors import StoreUnavailable
 from bridge.store import engine
@@ -157,3 +158,19 @@ async def test_writes_that_wait_for_each_other_in_a_circle_are_both_done(migrate
         await asyncio.gather(store.write(touching("a", "b")), store.write(touching("b", "a")))
         values = await store.read(lambda conn: conn.execute(select(counters.c.value)).scalars().all())
         assert list(values) == [3, 3]
+
+
+async def test_what_a_stalled_process_has_locked_is_let_go(
+    migrated_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "IDLE_IN_TRANSACTION_S", 0.3)
+    async with Store(migrated_postgres_url) as stalled, Store(migrated_postgres_url) as other:
+        await other.write(adding("a"))
+        touch = counters.update().values(value=2)
+        async with stalled.engine.connect() as conn:
+            await conn.execute(touch)
+            began = time.monotonic()
+            await other.write(lambda conn: conn.execute(touch).close())
+            assert 0.2 < time.monotonic() - began < 5
+            with pytest.raises(DBAPIError):
+                await conn.commit()
