@@ -49,7 +49,7 @@ from bridge.store.secrets import KeyRing, check, open_ring
 from bridge.store.tokens import AccountTokens
 from bridge.webhooks import Webhooks
 from jollor.auth import Account, Auth
-from jollor.client import JollorClient, Servers, open_funnel
+from jollor.client import JollorClient, Limits, Servers, open_funnel
 from jollor.errors import JollorError
 from jollor.receiver import WebhookReceiver
 from jollor.social import JollorSocial
@@ -114,7 +114,8 @@ async def open_bridge(settings: Settings) -> AsyncIterator[Bridge]:
         )
         chat = SlackChat(clients, now=utc_now)
         servers = Servers(settings.jollor.app_url, settings.jollor.auth_url)
-        funnel = await stack.enter_async_context(open_funnel(servers))
+        answers = Limits(total_s=max(Limits().total_s / bridge.time_scale, SHORTEST_CALL_S))
+        funnel = await stack.enter_async_context(open_funnel(servers, answers))
         tokens = AccountTokens(store, ring, StoredToken.model_validate_json)
         auth = await stack.enter_async_context(
             Auth(funnel.exchange, _account(settings.jollor), tokens, now=utc_now)
