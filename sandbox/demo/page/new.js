@@ -28,7 +28,7 @@ export function newForm(done) {
     h("div", { class: "two" }, h("label", null, "Network", network), h("label", null, "To", project)),
     h("fieldset", null, h("legend", null, "As a"), kinds),
     h("label", null, "Text", text),
-    h("button", { type: "submit", class: "primary", dataset: { tour: "send-new" } }, "Send"),
+    h("button", { type: "submit", class: "primary" }, "Send"),
   );
 
   form.addEventListener("submit", async (event) => {
