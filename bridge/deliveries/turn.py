@@ -1,8 +1,9 @@
 """Whose turn it is: which deliveries may go now, and when to look again.
 
 A bucket lets one call through per interval, so the best row of each open bucket is all there is to choose
-from. It is found through the index, however many rows wait behind closed buckets or paused channels. SQL,
-because SQLite without statistics would choose another index and read every waiting row.
+from. It is found through the index, however many rows wait in closed buckets, paused channels (a bucket of
+posts has one channel) and paused workspaces (any bucket has one). SQL, because SQLite without statistics
+would choose another index and read every waiting row.
 """
 
 from __future__ import annotations
@@ -26,23 +27,32 @@ with recursive waiting (bucket) as (
     where further.state in ('ready', 'uncertain') and further.bucket > waiting.bucket
     order by further.bucket limit 1)
   from waiting where waiting.bucket is not null
+),
+paused (target) as (select target from pauses where probe_at > :now),
+open (bucket) as (
+  select waiting.bucket from waiting
+  left join buckets on buckets.key = waiting.bucket
+  where waiting.bucket is not null
+    and (buckets.next_at is null or buckets.next_at <= :now)
+    and not exists (
+      select 1 from (
+        select team, target from deliveries indexed by ix_deliveries_ready
+        where bucket = waiting.bucket and state in ('ready', 'uncertain') limit 1) as any_of_it
+      join paused on paused.target = 'team:' || any_of_it.team
+        or (paused.target = any_of_it.target and waiting.bucket like 'post:%'))
 )
 select owed.id, owed.team, owed.target, owed.bucket, owed.team_bucket, owed.act, owed.scheduled_at,
   threads.root_ts
-from waiting
-left join buckets on buckets.key = waiting.bucket
+from open
 cross join deliveries as owed
 left join threads on threads.id = owed.thread_id
-where waiting.bucket is not null
-  and (buckets.next_at is null or buckets.next_at <= :now)
-  and owed.seq = (
+where owed.seq = (
     select best.seq from deliveries as best indexed by ix_deliveries_ready
     left join buckets as wider on wider.key = best.team_bucket
-    where best.bucket = waiting.bucket and best.state in ('ready', 'uncertain')
+    where best.bucket = open.bucket and best.state in ('ready', 'uncertain')
       and best.scheduled_at <= :now
       and (wider.next_at is null or wider.next_at <= :now)
-      and best.target not in (select target from pauses where probe_at > :now)
-      and 'team:' || best.team not in (select target from pauses where probe_at > :now)
+      and best.target not in (select target from paused)
       and not exists (
         select 1 from deliveries as ahead indexed by ix_deliveries_lane
         where ahead.lane = best.lane and ahead.state in ('ready', 'sending', 'uncertain')
