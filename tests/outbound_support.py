@@ -10,7 +10,7 @@ from sqlalchemy.engine import make_url
 
 from sandbox.slack import Message
 from sandbox.wire import Direction, End, WireEntry
-from tests.scenario.stage import Stage, shown
+from tests.scenario.stage import Stage, eventually, shown
 
 
 def notices(stage: Stage, root: Message, words: str = "") -> list[Message]:
@@ -28,6 +28,17 @@ def told(stage: Stage, text: str) -> list[WireEntry]:
 def replies_sent(stage: Stage) -> list[WireEntry]:
     """The replies that Jollor was asked to send."""
     return stage.wire.entries(direction=Direction.IN, operation="createMessageReply")
+
+
+async def commands(stage: Stage, text: str, answer: str) -> None:
+    """Anna gives `/jollor TEXT`; wait for an answer to her that says `answer`."""
+    reply = await stage.slack.slash_command(stage.anna.id, stage.support.id, "/jollor", text)
+    assert reply.error is None
+    await eventually(
+        lambda: any(answer in str(seen.blocks) for seen in stage.slack.ephemerals(stage.anna.id)),
+        what=f"{answer!r} as an answer to {text!r}",
+        evidence=stage.evidence,
+    )
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sandbox.slack import Message
 from sandbox.slack.people import Upload
-from tests.outbound_support import notices
+from tests.outbound_support import commands, notices
 from tests.scenario.stage import Stage, eventually, open_stage, shown
 
 
@@ -75,6 +75,12 @@ async def test_who_may_not_answer_customers_and_what_cannot_be_sent_is_refused_w
         await refused(stage, root, "other organisations", strangers)
         await refused(stage, root, "Files are not sent yet; nothing was sent", files)
         await stage.marked(note, "lock")
+
+        newcomer = slack.add_user("Nia")
+        slack.join(newcomer.id, place)
+        slack.team.install.scopes -= {"users:read"}
+        unknown = stage.types("Nobody can say who I am", root, by=newcomer)
+        await refused(stage, root, "users:read", [unknown])
         assert stage.received(robin) == []
 
 
@@ -125,35 +131,26 @@ async def test_noise_is_passed_over_in_silence_and_who_writes_where_nobody_reads
         assert slack.marks(place, noise) == slack.marks(place, own) == []
 
 
-async def test_a_line_in_a_thread_whose_project_was_unlinked_is_refused(
-    tmp_path: Path, migrated_sqlite_url: str
-) -> None:
-    async with open_stage(tmp_path, migrated_sqlite_url) as stage:
-        robin = stage.writes("Hello?")
-        root = await stage.thread("Hello?")
-        code, _, complained = await stage.run("unlink", stage.bakery.id)
-        assert code == 0, complained
-        line, note = stage.types("Yes?", root), stage.types("// odd", root)
-        await stage.marked(line, "x")
-        await stage.marked(note, "lock")
-        await stage.line(root, "not linked to the channel any more")
-        await stage.link(stage.bakery, stage.support)
-        again = stage.types("Yes.", root)
-        await stage.marked(again, "white_check_mark")
-        assert stage.received(robin) == ["Yes."]
-
-
-async def test_lines_under_a_post_are_internal_and_that_is_said_once(
+async def test_lines_under_a_post_and_in_an_unlinked_thread_stay_and_that_is_said(
     tmp_path: Path, migrated_sqlite_url: str
 ) -> None:
     async with open_stage(tmp_path, migrated_sqlite_url) as stage:
         post = stage.jollor.comment(stage.bakery, "instagram", "Mia", "Lovely bread!")
-        other = stage.jollor.comment(stage.bakery, "facebook", "Tom", "Too dark.")
-        roots = [await stage.thread("Instagram"), await stage.thread("Facebook")]
-        lines = [stage.types(text, root) for root in roots for text in ("Thanks!", "Shall we?")]
-        for ts in lines:
-            await stage.marked(ts, "lock")
-        for root in roots:
+        other = stage.jollor.comment(stage.bakery, "twitter", "Tom", "Too dark.")
+        robin = stage.writes("Hello?")
+        for root in (await stage.thread("Instagram"), await stage.thread("Twitter")):
+            for ts in (stage.types("Thanks!", root), stage.types("Shall we?", root)):
+                await stage.marked(ts, "lock")
             await stage.line(root, "Lines under a post stay in Slack")
-            assert len(notices(stage, root, "Lines under a post stay in Slack")) == 1
+            assert len(notices(stage, root)) == 1
         assert stage.jollor.seen_under(post) == stage.jollor.seen_under(other) == []
+
+        root = await stage.thread("Hello?")
+        await commands(stage, "unlink Harbour Bakery #support", "Unlinked from")
+        line, note = stage.types("Yes?", root), stage.types("// odd", root)
+        await refused(stage, root, "not linked to the channel any more", [line])
+        await stage.marked(note, "lock")
+        await commands(stage, "link Harbour Bakery #support", "now goes to")
+        again = stage.types("Yes.", root)
+        await stage.marked(again, "white_check_mark")
+        assert stage.received(robin) == ["Yes."]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sandbox.wire import Direction, End
-from tests.outbound_support import locked, told
+from tests.outbound_support import commands, locked, told
 from tests.scenario.stage import eventually, open_stage, shown
 
 
@@ -21,13 +21,7 @@ async def test_the_whole_main_job_runs_over_socket_mode_commands_and_buttons_inc
         await stage.marked(note, "lock")
         assert stage.received(robin) == ["Yes, from eight."]
 
-        reply = await slack.slash_command(stage.anna.id, place, "/jollor", "projects")
-        assert reply.error is None
-        await eventually(
-            lambda: any("Harbour Bakery" in str(seen.blocks) for seen in slack.ephemerals(stage.anna.id)),
-            what="the projects",
-            evidence=stage.evidence,
-        )
+        await commands(stage, "projects", "Harbour Bakery")
         stage.jollor.expire_profile(stage.bakery)
         alert = await stage.thread("onnection")
         await slack.press(stage.anna.id, place, alert.ts, "mark_reconnected")
@@ -35,6 +29,7 @@ async def test_the_whole_main_job_runs_over_socket_mode_commands_and_buttons_inc
             lambda: stage.anna.id in shown(alert), what="who cleared it", evidence=stage.evidence
         )
 
+        slack.switches.ack_limit_s = 2.5
         with locked(migrated_sqlite_url):
             late = stage.types("In bad times", root)
             await eventually(lambda: told(stage, "In bad times"), what="an attempt")
