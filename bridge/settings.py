@@ -26,6 +26,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from bridge.store.secrets import KeyRing, KeyTrouble
+
 DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
     "sqlite+aiosqlite": "sqlite+aiosqlite",
@@ -230,6 +232,11 @@ class BridgeSettings(_Section):
         database: SecretStr | None = info.data.get("database_url")
         if not value and database is not None and database.get_secret_value().startswith("postgresql"):
             raise ValueError("is missing, and PostgreSQL has no place beside it where one could be kept")
+        if value:
+            try:
+                KeyRing([key.get_secret_value() for key in value])
+            except KeyTrouble:
+                raise ValueError("holds a key that cannot be one") from None
         return value
 
     @property

@@ -26,6 +26,7 @@ COMPLETE = {
     "JOLLOR_PASSWORD": "hush-4",
 }
 A_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+ANOTHER_KEY = "B" * 42 + "A="
 
 
 class Environment:
@@ -186,8 +187,8 @@ def test_postgres_needs_keys(env: Environment) -> None:
 
 
 def test_keys_are_separated_by_commas(env: Environment) -> None:
-    settings = env.bridge(BRIDGE_ENCRYPTION_KEYS=f"{A_KEY}, other,")
-    assert [key.get_secret_value() for key in settings.encryption_keys] == [A_KEY, "other"]
+    settings = env.bridge(BRIDGE_ENCRYPTION_KEYS=f"{A_KEY}, {ANOTHER_KEY},")
+    assert [key.get_secret_value() for key in settings.encryption_keys] == [A_KEY, ANOTHER_KEY]
 
 
 def test_levels_and_formats_may_be_written_in_any_case(env: Environment) -> None:
@@ -196,8 +197,18 @@ def test_levels_and_formats_may_be_written_in_any_case(env: Environment) -> None
 
 
 def test_no_section_shows_a_secret_when_printed(env: Environment) -> None:
-    env.set(**COMPLETE, BRIDGE_DATABASE_URL="postgres://u:hush@host/db", BRIDGE_ENCRYPTION_KEYS="hush")
-    assert "hush" not in repr(load(env.file))
+    env.set(**COMPLETE, BRIDGE_DATABASE_URL="postgres://u:hush@host/db", BRIDGE_ENCRYPTION_KEYS=A_KEY)
+    printed = repr(load(env.file))
+    assert "hush" not in printed
+    assert A_KEY not in printed
+
+
+@pytest.mark.parametrize("keys", ["hush", f"{A_KEY},hush", "hush" * 11])
+def test_a_key_that_cannot_be_one_is_refused_before_anything_is_made(env: Environment, keys: str) -> None:
+    env.set(**COMPLETE, BRIDGE_ENCRYPTION_KEYS=keys)
+    (complaint,) = env.complaints()
+    assert complaint.startswith("BRIDGE_ENCRYPTION_KEYS holds a key that cannot be one: expected 32")
+    assert "hush" not in complaint
 
 
 def test_a_part_needs_only_its_own_section(env: Environment) -> None:
