@@ -279,8 +279,8 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         undo_window=timedelta(seconds=bridge.settings.bridge.undo_window_s),
         scale=scale,
     )
-    replies = Replies(bridge.store, bridge.social, cards, scale=scale)
-    settling = Settling(bridge.store, bridge.social, cards, scale=scale)
+    settling = Settling(bridge.store, bridge.chat, bridge.social, cards, scale=scale)
+    replies = Replies(bridge.store, bridge.social, cards, settling, scale=scale)
     catch_up = CatchUp(bridge.store, bridge.social)
     upkeep = Upkeep(bridge.store, lambda projects: _keep_fresh(bridge.auth, projects))
     commands = Commands(
@@ -299,6 +299,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
     by_kind: dict[str, Handler] = {
         "conversation_changed": inbound.conversation_changed,
         "message_hinted": inbound.message_hinted,
+        "message_missing": inbound.message_missing,
         "post_changed": posts.post_changed,
         "dialogue_changed": dialogues.dialogue_changed,
         "profile_expired": alerts.profile_expired,
@@ -333,12 +334,14 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
 
     return Handlers(
         by_kind={**by_kind, "slack_event": slack_event},
-        coalesced=frozenset({"conversation_changed"}),
+        coalesced=frozenset({"conversation_changed", "sweep", "renew_tokens"}),
         farewells={
             "button_pressed": commands.could_not_do,
             "command_given": commands.could_not_do,
             "conversation_changed": inbound.could_not_read,
             "message_hinted": inbound.could_not_read,
+            "message_missing": inbound.could_not_read,
+            "settle_reply": settling.could_not_settle,
             "post_changed": posts.post_not_read,
             "send_reply": replies.could_not_send,
             "slack_event": slack_event_lost,

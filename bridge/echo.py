@@ -18,6 +18,8 @@ from bridge.intents import Intent, IntentState
 from bridge.model import Message
 
 CLOCK_TOLERANCE = timedelta(minutes=2)
+LATEST = timedelta(hours=24)
+"""A message that comes later than this after the send is somebody else's, whatever it says."""
 SHORTEST_LENIENT = 12
 """Texts below this many characters are only matched as a whole."""
 
@@ -63,7 +65,17 @@ def is_same_text(intent: Intent, message: Message) -> bool:
 def _is_possible(intent: Intent, message: Message) -> bool:
     if message.is_incoming or intent.sent_at is None or message.id in (intent.snapshot or ()):
         return False
-    return message.sent_at >= intent.sent_at - CLOCK_TOLERANCE
+    since = intent.sent_at if intent.attempt < 2 else intent.first_sent_at or intent.sent_at
+    return since - CLOCK_TOLERANCE <= message.sent_at <= intent.sent_at + LATEST
+
+
+def is_double(intent: Intent, message: Message) -> bool:
+    """The message may be another attempt at a reply that people had sent again."""
+    since = intent.first_sent_at
+    if message.is_incoming or since is None or intent.sent_at is None:
+        return False
+    is_in_time = since - CLOCK_TOLERANCE <= message.sent_at <= intent.sent_at + LATEST
+    return is_in_time and is_same_text(intent, message)
 
 
 def _leniently(intent: Intent, message: Message) -> bool:

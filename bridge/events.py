@@ -66,6 +66,15 @@ class MessageHinted(_JollorEvent):
     cause: str = ""
 
 
+class MessageMissing(_JollorEvent):
+    """A message was announced that could not be read yet; it is tried on its own. No lane waits for it."""
+
+    kind: Literal["message_missing"] = "message_missing"
+    conversation_id: str
+    message_id: str
+    cause: str = ""
+
+
 class PostChanged(_JollorEvent):
     """A post came in, was made or was published."""
 
@@ -279,11 +288,19 @@ class Sweep(_JollorEvent):
 
     kind: Literal["sweep"] = "sweep"
 
+    @property
+    def lane(self) -> str | None:
+        return f"sweep:{self.project_id}"  # with its followers: those put meanwhile are one
+
 
 class RenewTokens(_Event):
     """Look for access tokens past 80 % of their life."""
 
     kind: Literal["renew_tokens"] = "renew_tokens"
+
+    @property
+    def lane(self) -> str | None:
+        return self.kind
 
 
 class RemindOfAlerts(_Event):
@@ -301,6 +318,7 @@ class CleanUp(_Event):
 Event = Annotated[
     ConversationChanged
     | MessageHinted
+    | MessageMissing
     | PostChanged
     | DialogueChanged
     | ProfileExpired

@@ -53,6 +53,8 @@ class IntentState(StrEnum):
 
 WAITING = (IntentState.PENDING, IntentState.HELD)
 IN_FLIGHT = (IntentState.SENDING, IntentState.UNKNOWN)
+SETTLED = (IntentState.CONFIRMED, IntentState.REFUSED, IntentState.CANCELLED, IntentState.DROPPED)
+COLLISION = "collision"
 MAY_ECHO = (IntentState.SENDING, IntentState.UNKNOWN, IntentState.ACCEPTED)
 """States in which the message may turn up in Jollor's lists without being known as ours yet."""
 
@@ -140,9 +142,10 @@ def plan(
     )
 
 
-def by_id(conn: Connection, id_: IntentId) -> Intent | None:
-    """Return an intent."""
-    row = conn.execute(select(intents).where(intents.c.id == id_)).mappings().first()
+def by_id(conn: Connection, id_: IntentId, *, lock: bool = False) -> Intent | None:
+    """Return an intent; with `lock` nobody changes it until the transaction ends."""
+    query = select(intents).where(intents.c.id == id_)
+    row = conn.execute(query.with_for_update() if lock else query).mappings().first()
     return _intent(row) if row else None
 
 
@@ -172,7 +175,9 @@ def move(
     **values: Any,
 ) -> bool:
     """Move an intent on if it is in one of the states `frm`, with a line in its history."""
-    finished = {} if to in (*IN_FLIGHT, *WAITING) else {"finished_at": now}
+    finished: dict[str, Any] = {} if to in (*IN_FLIGHT, *WAITING) else {"finished_at": now}
+    if to in SETTLED:
+        finished["snapshot"] = None  # nothing is compared with it any more
     moved = conn.execute(
         update(intents)
         .where(intents.c.id == id_, intents.c.state.in_(list(frm)))
@@ -209,6 +214,34 @@ def _is_sent_before() -> ColumnElement[bool]:
     return and_(intents.c.state == IntentState.PENDING, intents.c.attempt > 0)
 
 
+def behind(intent: Intent | IntentId) -> str:
+    """Return the reason for which replies are held that wait for a decision about `intent`."""
+    return f"behind:{intent if isinstance(intent, str) else intent.id}"
+
+
+def undecided_before(conn: Connection, intent: Intent) -> IntentId | None:
+    """Return the reply to the same target, typed earlier, about which people have been asked: it goes first.
+
+    One that was found late is not waited for: it has lost its place already.
+    """
+    row = conn.execute(
+        select(intents.c.id, intents.c.held_for)
+        .where(
+            intents.c.project_id == intent.target.project,
+            intents.c.target_kind == intent.target.kind,
+            intents.c.target_id == intent.target.id,
+            intents.c.ts < intent.line.ts,
+            intents.c.state == IntentState.HELD,
+            or_(intents.c.held_for == COLLISION, intents.c.held_for.like("behind:%")),
+        )
+        .order_by(intents.c.ts.desc())
+        .limit(1)
+    ).first()
+    if row is None:
+        return None
+    return IntentId(row[1].removeprefix("behind:") if row[1] != COLLISION else row[0])
+
+
 def waiting_behind(conn: Connection, intent: Intent) -> list[Intent]:
     """Return the replies to the same target that were typed later and are not on their way yet."""
     rows = conn.execute(
@@ -218,7 +251,7 @@ def waiting_behind(conn: Connection, intent: Intent) -> list[Intent]:
             intents.c.target_kind == intent.target.kind,
             intents.c.target_id == intent.target.id,
             intents.c.state == IntentState.PENDING,
-            intents.c.id != intent.id,
+            intents.c.ts > intent.line.ts,
         )
         .order_by(intents.c.ts)
     ).mappings()
@@ -277,7 +310,6 @@ def sent_more_than_once(conn: Connection, project: ProjectId, conversation: Conv
             intents.c.target_id == conversation,
             intents.c.attempt > 1,
             intents.c.doubled.is_(False),
-            intents.c.decision == "again",
         )
     ).mappings()
     return [_intent(row) for row in rows]
@@ -289,9 +321,10 @@ def confirm(conn: Connection, intent: Intent, now: datetime, jollor_id: str) -> 
         conn,
         intent.id,
         now,
-        frm=MAY_ECHO,
+        frm=(*MAY_ECHO, IntentState.PENDING) if intent.attempt > 0 else MAY_ECHO,
         to=IntentState.CONFIRMED,
         jollor_id=jollor_id,
+        asked_at=None,
         reason="seen in Jollor",
     )
 

@@ -21,6 +21,7 @@ from bridge.ids import (
     ChannelId,
     ConversationId,
     IntentId,
+    JobId,
     LineRef,
     MessageId,
     MessageTs,
@@ -35,6 +36,7 @@ from bridge.ids import (
 from bridge.model import Link, Message, Target, TargetKind, Thread
 from bridge.store.tables import (
     conversations,
+    effects,
     former_roots,
     held_messages,
     lines,
@@ -58,6 +60,11 @@ def insert_new(conn: Connection, table: Any, **values: Any) -> bool:
     """Insert a row unless its key is taken; return whether it was new."""
     dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     return bool(conn.execute(dialect.insert(table).values(**values).on_conflict_do_nothing()).rowcount)
+
+
+def first_time(conn: Connection, now: datetime, job: JobId) -> bool:
+    """True in the transaction that first records the effect of a job: it may run again after a crash."""
+    return insert_new(conn, effects, job_id=job, at=now)
 
 
 # --- threads -----------------------------------------------------------------------------------------

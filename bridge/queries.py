@@ -155,23 +155,23 @@ def _sentence(reason: str) -> str:
 
 
 def _target(conn: Connection, target: str, team: TeamId) -> str | None:
-    """Return what is away in words, None if that is another workspace's."""
+    """Return what is away in words, None if it concerns nobody here."""
     kind, _, rest = target.partition(":")
     match kind:
         case "project":
             return f"Jollor for {project_name(conn, ProjectId(rest))}"
         case "channel":
             of, _, channel = rest.partition(":")
-            return f"a channel{_whose(conn, team, channel)}" if of == team else None
+            names = _linked_to(conn, team, channel)
+            return f"a channel of {', '.join(names)}" if of == team and names else None
         case "team":
             return "Slack" if rest == team else None
     return kind.capitalize()
 
 
-def _whose(conn: Connection, team: TeamId, channel: str) -> str:
+def _linked_to(conn: Connection, team: TeamId, channel: str) -> list[str]:
     mine = [link for link in links_of(conn, None) if (link.team, link.channel) == (team, channel)]
-    names = dict.fromkeys(project_name(conn, link.project) for link in mine)
-    return f" of {', '.join(names)}" if names else ""
+    return list(dict.fromkeys(project_name(conn, link.project) for link in mine))
 
 
 def _away(conn: Connection, project: ProjectId, links: Sequence[Link]) -> list[str]:

@@ -57,8 +57,8 @@ class Relay:
         window = timedelta(seconds=self.undo_window_s)
         inbound = Inbound(self.store, self.social, cards)
         outbound = Outbound(self.store, self.chat, cards, undo_window=window)
-        replies = Replies(self.store, self.social, cards)
-        settling = Settling(self.store, self.social, cards)
+        settling = Settling(self.store, self.chat, self.social, cards)
+        replies = Replies(self.store, self.social, cards, settling)
         presses: Mapping[str, Handler] = {
             ActionId.SEND_ANYWAY: settling.send_anyway,
             ActionId.SETTLE_DROP: settling.drop,

@@ -14,7 +14,7 @@ from bridge.errors import Snooze
 from bridge.events import ButtonPressed, ProfileExpired, RemindOfAlerts
 from bridge.ids import ChannelId, MessageTs, ProjectId, TeamId, new_id
 from bridge.links import links_of, project_name
-from bridge.mapping import insert_new
+from bridge.mapping import first_time, insert_new
 from bridge.model import LinkKind
 from bridge.queue.jobs import Job
 from bridge.relay.cards import Cards
@@ -37,10 +37,12 @@ class Alerts:
 
     async def profile_expired(self, event: ProfileExpired, job: Job) -> None:
         """Post an alert in the project's alert channels, or count on in the one that stands."""
-        await self._store.write(lambda conn: self._raise_or_count(conn, event))
+        await self._store.write(lambda conn: self._raise_or_count(conn, event, job))
 
-    def _raise_or_count(self, conn: Connection, event: ProfileExpired) -> None:
+    def _raise_or_count(self, conn: Connection, event: ProfileExpired, job: Job) -> None:
         now = self._store.now(conn)
+        if not first_time(conn, now, job.id):
+            return
         project = ProjectId(event.project_id)
         for link in choose(links_of(conn, project), LinkKind.ALERT):
             standing = (

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, insert, select
 
-from bridge.events import ConversationChanged, PostChanged, Sweep, SweepAll
+from bridge.events import ConversationChanged, PostChanged, Sweep, SweepAll, event_adapter
 from bridge.ids import PostId, ProjectId
 from bridge.links import links_of
 from bridge.mapping import conversation, remember_inbox, seen_posts
@@ -22,7 +22,7 @@ from bridge.ports import Social
 from bridge.queue.jobs import Job, NewJob, put_in
 from bridge.routing import choose
 from bridge.store.engine import Store
-from bridge.store.tables import outages, projects, workers
+from bridge.store.tables import jobs, outages, projects, workers
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,9 @@ class CatchUp:
         unseen = [post for post in listed if post not in seen]
         known_at = select(projects.c.posts_known_at).where(projects.c.id == project)
         if conn.execute(known_at).scalar() is None:
-            remember_inbox(conn, now, project, unseen)
+            # What a webhook has announced is shown, although this is the first look.
+            announced = _announced(conn, project, unseen)
+            remember_inbox(conn, now, project, [post for post in unseen if post not in announced])
             return 0
         new = [
             NewJob(
@@ -124,3 +126,16 @@ def outage_at(conn: Connection, moment: datetime) -> tuple[datetime, datetime] |
         .limit(1)
     ).first()
     return None if row is None else (row[0], row[1])
+
+
+def _announced(conn: Connection, project: ProjectId, ids: Sequence[PostId]) -> set[PostId]:
+    """Return those of these posts that a webhook has brought a job for which is not done yet."""
+    waiting = conn.execute(
+        select(jobs.c.args).where(
+            jobs.c.kind == "post_changed",
+            jobs.c.state.in_(("available", "running")),
+            jobs.c.target == f"project:{project}",
+        )
+    ).scalars()
+    events = [event_adapter.validate_json(args) for args in waiting]
+    return {PostId(e.post_id) for e in events if isinstance(e, PostChanged)} & set(ids)

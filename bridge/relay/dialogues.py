@@ -9,7 +9,7 @@ from bridge.deliveries import put_channel_post, put_reply
 from bridge.events import ConversationChanged, DialogueChanged
 from bridge.ids import ConversationId, ProjectId
 from bridge.links import links_of
-from bridge.mapping import insert_new, threads_of
+from bridge.mapping import first_time, insert_new, threads_of
 from bridge.model import LinkKind, Target, TargetKind, Thread
 from bridge.queue.jobs import Job
 from bridge.relay.cards import Cards
@@ -37,7 +37,7 @@ class Dialogues:
                 ConversationChanged(project_id=project, conversation_id=conversation_id, cause="dialogue"),
                 job,
             )
-        await self._store.write(lambda conn: self._show_dialogue(conn, project, conversation_id, event))
+        await self._store.write(lambda conn: self._show_dialogue(conn, project, conversation_id, event, job))
 
     def _place(self, conn: Connection, project: ProjectId, event: DialogueChanged) -> ConversationId | None:
         """Return the dialogue's conversation: as said, or as said by an earlier event."""
@@ -63,8 +63,11 @@ class Dialogues:
         project: ProjectId,
         conversation_id: ConversationId | None,
         event: DialogueChanged,
+        job: Job,
     ) -> None:
         now = self._store.now(conn)
+        if not first_time(conn, now, job.id):
+            return
         threads: dict[tuple[str, str], Thread] = {}
         if conversation_id is not None:
             target = Target(project, TargetKind.CONVERSATION, conversation_id)

@@ -10,13 +10,16 @@ from sqlalchemy import Connection
 
 from bridge import intents
 from bridge.content import CardState
-from bridge.echo import is_same_text, match
+from bridge.echo import is_double, match
 from bridge.ids import ConversationId, MessageId, ProjectId
 from bridge.intents import Intent, IntentState
-from bridge.mapping import Origin, remember_message, thread_by_id
+from bridge.links import links_of
+from bridge.mapping import Origin, remember_message, thread_by_id, threads_of
 from bridge.model import Mark, Message
 from bridge.relay.cards import Cards
 from bridge.relay.marks import say, set_mark
+from bridge.relay.release import release, unhold
+from bridge.relay.transcript import put_message
 
 HOLD = timedelta(seconds=60)
 """How long an outgoing message that matches nothing waits while a reply of ours may still turn up."""
@@ -48,13 +51,14 @@ class Echoes:
         """Confirm the intents that `outgoing` (unseen, oldest first) shows to have arrived."""
         candidates = intents.may_echo(conn, project, id_)
         matches = match(outgoing, candidates)
-        settled = set()
+        settled: set[MessageId] = set()
+        confirmed: set[str] = set()
         for intent, message in matches.settled:
             if intents.confirm(conn, intent, now, message.id):
                 self._confirmed(conn, now, intent, message, project, id_)
                 settled.add(message.id)
+                confirmed.add(intent.id)
         settled |= self._doubles(conn, now, project, id_, matches.others)
-        confirmed = {intent.id for intent, _ in matches.settled}
         return Echoed(
             frozenset(settled),
             any(self._may_come(c, now) for c in candidates if c.id not in confirmed),
@@ -72,12 +76,21 @@ class Echoes:
         remember_message(conn, now, project, id_, message, Origin.TEAM, intent.id)
         set_mark(conn, now, intent.line, Mark.ACCEPTED)
         self._cards.set_state(conn, now, intent.target, CardState.ANSWERED)
+        self._show_elsewhere(conn, now, intent, message)
         if intent.asked_at is not None:
             thread = thread_by_id(conn, intent.thread)
             assert thread is not None
             say(
                 conn, now, thread, intent.line, "This one did arrive: it is in Jollor now.", quote=intent.text
             )
+            release(conn, now, unhold(conn, now, intent))
+
+    def _show_elsewhere(self, conn: Connection, now: datetime, intent: Intent, message: Message) -> None:
+        """The writer's line stands in one thread; other channels of the conversation get to see it, too."""
+        linked = {(link.team, link.channel) for link in links_of(conn, intent.target.project)}
+        for thread in threads_of(conn, intent.target):
+            if thread.id != intent.thread and (thread.team, thread.channel) in linked:
+                put_message(conn, now, thread, message, Origin.TEAM, also_to_channel=False, note=None)
 
     def _may_come(self, intent: Intent, now: datetime) -> bool:
         if intent.state is IntentState.SENDING:
@@ -93,10 +106,10 @@ class Echoes:
         others: Sequence[Message],
     ) -> set[MessageId]:
         """Report a message that arrived twice because people had it sent again, once."""
-        found = set()
+        found: set[MessageId] = set()
         for intent in intents.sent_more_than_once(conn, project, id_) if others else ():
-            double = next((m for m in others if m.id not in found and is_same_text(intent, m)), None)
-            if double is None or intent.first_sent_at is None:
+            double = next((m for m in others if m.id not in found and is_double(intent, m)), None)
+            if double is None:
                 continue
             found.add(double.id)
             remember_message(conn, now, project, id_, double, Origin.TEAM, intent.id)

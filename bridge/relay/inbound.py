@@ -8,7 +8,7 @@ Outgoing messages settle our intents; what matches none is somebody else's and s
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,13 +19,12 @@ from bridge.content import (
     CardState,
     Context,
     Entry,
-    Line,
     Notice,
     Origin,
 )
-from bridge.deliveries import Shown, put_channel_post, put_notice, put_reply, put_root
-from bridge.errors import BridgeError, PermanentError
-from bridge.events import ConversationChanged, MessageHinted
+from bridge.deliveries import put_channel_post, put_notice, put_reply, put_root
+from bridge.errors import BridgeError, PermanentError, Snooze, StoreUnavailable, TargetDown
+from bridge.events import ConversationChanged, MessageHinted, MessageMissing
 from bridge.ids import ConversationId, MessageId, ProjectId
 from bridge.links import links_of
 from bridge.mapping import (
@@ -43,13 +42,13 @@ from bridge.mapping import (
     update_conversation,
 )
 from bridge.model import Link, LinkKind, Message, Target, TargetKind, Thread
-from bridge.parts import split
 from bridge.ports import Social
 from bridge.queue.jobs import Job, NewJob, order_of, put_in
 from bridge.relay.announced import is_test_delivery
 from bridge.relay.cards import Cards
 from bridge.relay.catchup import outage_at
 from bridge.relay.echoes import HOLD, Echoes
+from bridge.relay.transcript import put_message
 from bridge.routing import choose
 from bridge.store.engine import Store
 
@@ -92,7 +91,7 @@ class Inbound:
         events = [event, *(e for _, e in job.followers if isinstance(e, ConversationChanged))]
         project = ProjectId(event.project_id)
         id_ = ConversationId(event.conversation_id)
-        hinted = [MessageId(e.message_id) for e in events if e.message_id is not None]
+        hinted = {MessageId(e.message_id): e.cause for e in events if e.message_id is not None}
         if not await self._is_linked(project, LinkKind.MESSAGE):
             return
         found = await self._look(project, id_, hinted)
@@ -102,14 +101,46 @@ class Inbound:
         if held:
             await self._look_again(project, id_)
         if found.missing and not await is_test_delivery(self._store, project):
+            await self._read_later(project, id_, {hint: hinted[hint] for hint in found.missing})
+
+    async def _read_later(
+        self, project: ProjectId, id_: ConversationId, missing: Mapping[MessageId, str]
+    ) -> None:
+        """Have what was announced and cannot be read be tried on its own: nothing else waits for it."""
+        new = [
+            NewJob(
+                MessageMissing(
+                    project_id=project, conversation_id=id_, message_id=hint, cause=cause or "hint"
+                ),
+                unique_key=f"missing:{project}:{hint}",
+            )
+            for hint, cause in missing.items()
+        ]
+        await self._store.write(lambda conn: put_in(conn, new, self._store.now(conn)))
+
+    async def message_missing(self, event: MessageMissing, job: Job) -> None:
+        """Read an announced message that the list lacks; once it can be read, the conversation shows it."""
+        project, wanted = ProjectId(event.project_id), MessageId(event.message_id)
+        if await self._store.read(lambda conn: seen_messages(conn, project, [wanted])):
+            return
+        try:
+            await self._social.message(project, wanted)
+        except PermanentError as error:
             raise BridgeError(
                 "message_not_readable", user_message="A message was announced that Jollor does not show."
-            )
+            ) from error
+        found = ConversationChanged(
+            project_id=project,
+            conversation_id=event.conversation_id,
+            message_id=wanted,
+            cause=event.cause,
+        )
+        await self._put(NewJob(found))
 
     async def _is_linked(self, project: ProjectId, kind: LinkKind) -> bool:
         return bool(await self._store.read(lambda conn: choose(links_of(conn, project), kind)))
 
-    async def _look(self, project: ProjectId, id_: ConversationId, hinted: Sequence[MessageId]) -> _Found:
+    async def _look(self, project: ProjectId, id_: ConversationId, hinted: Collection[MessageId]) -> _Found:
         listed = await self._social.messages(project, id_)
         messages = {message.id: message for message in listed.messages}
         lacking = [hint for hint in hinted if hint not in messages]
@@ -120,8 +151,10 @@ class Inbound:
                 continue
             try:
                 messages[hint] = await self._social.message(project, hint)
-            except PermanentError:
-                missing.append(hint)
+            except (Snooze, TargetDown, StoreUnavailable):
+                raise
+            except BridgeError:
+                missing.append(hint)  # one that cannot be read must not keep the others from being shown
         ordered = sorted(messages.values(), key=lambda message: message.sent_at)
         return _Found(tuple(ordered), frozenset(hinted), tuple(missing))
 
@@ -132,6 +165,7 @@ class Inbound:
         seen = seen_messages(conn, project, [message.id for message in found.messages])
         unseen = [message for message in found.messages if message.id not in seen]
         if not unseen or not links:
+            self._move_mark(conn, project, id_, found.messages)
             return False
         target = Target(project, TargetKind.CONVERSATION, id_)
         known = conversation(conn, project, id_)
@@ -149,16 +183,18 @@ class Inbound:
                 if taken:
                     self._show_in(conn, now, link, target, taken, found.messages, mark)
             self._restate(conn, now, target, owed)
-        self._move_mark(conn, project, id_, fresh)
+        self._move_mark(conn, project, id_, found.messages)
         return held
 
     def _move_mark(
-        self, conn: Connection, project: ProjectId, id_: ConversationId, fresh: Sequence[Message]
+        self, conn: Connection, project: ProjectId, id_: ConversationId, listed: Sequence[Message]
     ) -> None:
         """A sweep looks again only at conversations that have moved past their newest stored message."""
-        stored = seen_messages(conn, project, [message.id for message in fresh])
+        stored = seen_messages(conn, project, [message.id for message in listed])
         known = conversation(conn, project, id_)
-        newest = max((m.sent_at for m in fresh if m.id in stored), default=None)
+        newest = max((m.sent_at for m in listed if m.id in stored), default=None)
+        if known is not None and not known.provider and listed and listed[-1].provider:
+            update_conversation(conn, project, id_, provider=listed[-1].provider)
         if known is not None and newest is not None and (known.mark is None or newest > known.mark):
             update_conversation(conn, project, id_, mark=newest)
 
@@ -306,7 +342,9 @@ class Inbound:
                 user_message="A message was announced, but no recent conversation has it.",
             )
 
-    async def could_not_read(self, event: ConversationChanged | MessageHinted, reason: str) -> None:
+    async def could_not_read(
+        self, event: ConversationChanged | MessageHinted | MessageMissing, reason: str
+    ) -> None:
         """Say where people look that something is missing here."""
         project = ProjectId(event.project_id)
 
@@ -317,7 +355,7 @@ class Inbound:
                 buttons=(self._cards.button(project),),
             )
             threads: dict[tuple[str, str], Thread] = {}
-            if isinstance(event, ConversationChanged):
+            if not isinstance(event, MessageHinted):
                 target = Target(project, TargetKind.CONVERSATION, event.conversation_id)
                 threads = {(t.team, t.channel): t for t in threads_of(conn, target)}
             for link in choose(links_of(conn, project), LinkKind.MESSAGE):
@@ -328,42 +366,6 @@ class Inbound:
                     put_channel_post(conn, now, link.team, link.channel, "notice", notice)
 
         await self._store.write(say)
-
-
-def put_message(
-    conn: Connection,
-    now: datetime,
-    thread: Thread,
-    message: Message,
-    whose: Whose,
-    *,
-    also_to_channel: bool,
-    note: str | None,
-) -> None:
-    """Owe `thread` a message, in numbered parts if it is long."""
-    parts = split(message.text)
-    origin = {Whose.CUSTOMER: Origin.CUSTOMER, Whose.TEAM: Origin.TEAM}.get(whose, Origin.ELSEWHERE)
-    for number, text in enumerate(parts, start=1):
-        line = Line(
-            author=message.sender,
-            provider=message.provider,
-            origin=origin,
-            text=text,
-            sent_at=message.sent_at,
-            part=number,
-            parts=len(parts),
-            has_attachments=message.has_attachments and number == len(parts),
-            note=note if number == 1 else None,
-        )
-        put_reply(
-            conn,
-            now,
-            thread,
-            "message",
-            line,
-            shows=[Shown(thread.target.project, message.id, number)],
-            also_to_channel=also_to_channel and number == 1,
-        )
 
 
 def _wants_notice(thread: Thread, now: datetime, idle: timedelta) -> bool:

@@ -79,8 +79,9 @@ class Outbound:
 
     async def _place(self, event: Line) -> Place | None:
         """Return where a line stands. Raises `Snooze` while the root above it may turn out to be ours."""
-        place, is_landing = await self._store.read(
-            lambda conn: (place_of(conn, event), may_be_landing(conn, event))
+        # In this order: a root that is recorded between the two looks is found by the second.
+        is_landing, place = await self._store.read(
+            lambda conn: (may_be_landing(conn, event), place_of(conn, event))
         )
         if place is None and is_landing:
             raise Snooze("root_not_known_yet", delay=ROOT_LOOK)

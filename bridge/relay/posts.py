@@ -10,7 +10,7 @@ from bridge.errors import BridgeError, PermanentError
 from bridge.events import PostChanged
 from bridge.ids import PostId, ProjectId
 from bridge.links import links_of, project_name
-from bridge.mapping import is_from_before, open_thread, remember_post
+from bridge.mapping import first_time, is_from_before, open_thread, remember_post
 from bridge.model import LinkKind, Post, Target, TargetKind
 from bridge.ports import Social
 from bridge.queue.jobs import Job
@@ -44,19 +44,22 @@ class Posts:
             raise BridgeError(
                 "post_not_readable", user_message="A post was announced that Jollor does not show."
             ) from None
-        await self._store.write(lambda conn: self._show_post(conn, project, post, PostLabel(event.what)))
+        await self._store.write(lambda conn: self._show_post(conn, project, post, PostLabel(event.what), job))
 
-    def _show_post(self, conn: Connection, project: ProjectId, post: Post, label: PostLabel) -> None:
+    def _show_post(
+        self, conn: Connection, project: ProjectId, post: Post, label: PostLabel, job: Job
+    ) -> None:
         now = self._store.now(conn)
         if label is PostLabel.RECEIVED and is_from_before(conn, project, post.id):
             return  # told late, or as the object of a test delivery
         target = Target(project, TargetKind.POST, post.id)
+        is_new_to_us = first_time(conn, now, job.id)
         is_first = remember_post(conn, now, project, post.id, label)
         for link in choose(links_of(conn, project), LinkKind.POST):
             thread, is_new = open_thread(conn, now, link, target)
             if is_new:
                 put_root(conn, now, thread, "post", self._post_card(conn, project, post, label))
-            elif not is_first and label is PostLabel.PUBLISHED:
+            elif not is_first and is_new_to_us and label is PostLabel.PUBLISHED:
                 put_reply(conn, now, thread, "notice", Notice(text="This post was published."))
 
     def _post_card(self, conn: Connection, project: ProjectId, post: Post, label: PostLabel) -> PostCard:

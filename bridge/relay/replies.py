@@ -25,17 +25,22 @@ from bridge.queue.jobs import Job, NewJob, put_in
 from bridge.relay.cards import Cards
 from bridge.relay.echoes import Echoes
 from bridge.relay.marks import say, set_mark
-from bridge.relay.places import has_unread
+from bridge.relay.places import has_unread, link_of
+from bridge.relay.release import hold_behind
+from bridge.relay.settling import Settling
 from bridge.store.engine import Store
 
 log = logging.getLogger(__name__)
 
+UNLINKED = "This project is not linked to the channel any more. Nothing was sent."
 REPLY_TIMEOUT_S = 10.0
 SHORTEST_TIMEOUT_S = 4.0
 WAITING_AFTER = timedelta(seconds=2)
 STILL_WAITING = (IntentState.PENDING, IntentState.SENDING, IntentState.UNKNOWN)
 STANDS_BACK = timedelta(seconds=5)
 """How long a line lets what was typed before it go first, and waits for news of its thread to be read."""
+DOUBT_LASTS = timedelta(minutes=4)
+"""After this people are asked even if the looks, which take three, could not all be made."""
 LANE_LOOK = timedelta(seconds=2)
 """How often a lane that a reply in doubt holds up looks whether it is settled."""
 
@@ -43,10 +48,13 @@ LANE_LOOK = timedelta(seconds=2)
 class Replies:
     """Sends intents, and says on the line what became of them."""
 
-    def __init__(self, store: Store, social: Social, cards: Cards, *, scale: float = 1.0) -> None:
+    def __init__(
+        self, store: Store, social: Social, cards: Cards, settling: Settling, *, scale: float = 1.0
+    ) -> None:
         self._store = store
         self._social = social
         self._cards = cards
+        self._settling = settling
         self._scale = scale
         self._echoes = Echoes(cards, scale=scale)
 
@@ -61,8 +69,16 @@ class Replies:
         elif intent.state is IntentState.PENDING:
             await self._send(intent)
         elif intent.state is IntentState.UNKNOWN and intent.asked_at is None:
-            # The lane waits until it is settled, or people have been asked.
-            raise Snooze("in_doubt", delay=LANE_LOOK)
+            await self._wait_for_settling(intent)
+
+    async def _wait_for_settling(self, intent: Intent) -> None:
+        """The lane waits until the reply is settled or people have been asked, whatever became of looking."""
+        now = await self._store.read(self._store.now)
+        if intent.deadline is None or now > intent.deadline + DOUBT_LASTS / self._scale:
+            event = SettleReply(project_id=intent.target.project, intent_id=intent.id)
+            await self._settling.could_not_settle(event, "looking took too long")
+            return
+        raise Snooze("in_doubt", delay=LANE_LOOK)
 
     async def _found_half_way(self, intent: Intent) -> None:
         """The process that was sending is gone; its call may go on until its deadline."""
@@ -114,8 +130,10 @@ class Replies:
         an answer from elsewhere that the writer has not seen.
         """
         now = self._store.now(conn)
-        current = intents.by_id(conn, intent.id)
-        if current is None or now < current.due_at:
+        current = intents.by_id(conn, intent.id, lock=True)
+        if current is None or now < current.due_at or current.state is not IntentState.PENDING:
+            return None
+        if not self._is_still_linked(conn, current, now) or self._waits_for_decision(conn, current, now):
             return None
         if self._stands_back(conn, current, now):
             return None
@@ -130,6 +148,22 @@ class Replies:
             snapshot=[message.id for message in snapshot.messages],
         )
         return intents.by_id(conn, intent.id) if began else None
+
+    def _is_still_linked(self, conn: Connection, intent: Intent, now: datetime) -> bool:
+        thread = thread_by_id(conn, intent.thread)
+        if thread is not None and link_of(conn, thread) is not None:
+            return True
+        if intents.move(
+            conn, intent.id, now, frm=[IntentState.PENDING], to=IntentState.REFUSED, reason=UNLINKED
+        ):
+            set_mark(conn, now, intent.line, Mark.FAILED)
+            if thread is not None:
+                say(conn, now, thread, intent.line, UNLINKED, quote=intent.text)
+        return False
+
+    def _waits_for_decision(self, conn: Connection, intent: Intent, now: datetime) -> bool:
+        first = intents.undecided_before(conn, intent)
+        return first is not None and intent.decision is None and hold_behind(conn, now, intent, first)
 
     def _stands_back(self, conn: Connection, intent: Intent, now: datetime) -> bool:
         """Lines go out in the order in which they were typed: is an earlier one, or a change, still to come?
@@ -165,7 +199,7 @@ class Replies:
             frm=[IntentState.PENDING],
             to=IntentState.HELD,
             reason="answered elsewhere",
-            held_for="collision",
+            held_for=intents.COLLISION,
             asked_at=now,
         )
         thread = thread_by_id(conn, intent.thread)
@@ -279,7 +313,7 @@ class Replies:
 
         def mark(conn: Connection) -> datetime | None:
             now = self._store.now(conn)
-            intent = intents.by_id(conn, id_)
+            intent = intents.by_id(conn, id_, lock=True)
             if intent is None or intent.state not in STILL_WAITING or intent.asked_at:
                 return None
             due = intent.due_at + WAITING_AFTER / self._scale

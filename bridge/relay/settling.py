@@ -16,16 +16,17 @@ from bridge import intents
 from bridge.content import ActionId, Button, CardState, Notice
 from bridge.deliveries import put_update
 from bridge.errors import Snooze
-from bridge.events import ButtonPressed, SendReply, SettleReply
-from bridge.ids import ChannelId, IntentId, MessageTs, TeamId, new_id, ts_order
+from bridge.events import ButtonPressed, SettleReply
+from bridge.ids import ChannelId, IntentId, MessageTs, TeamId, UserId
 from bridge.intents import Intent, IntentState
 from bridge.mapping import seen_messages, thread_by_id
 from bridge.model import Mark, MessageList
-from bridge.ports import Social
-from bridge.queue.jobs import Job, NewJob, put_in
+from bridge.ports import Chat, Social
+from bridge.queue.jobs import Job
 from bridge.relay.cards import Cards
 from bridge.relay.echoes import Echoes
 from bridge.relay.marks import say, set_mark
+from bridge.relay.release import hold_behind, release, unhold
 from bridge.store.engine import Store
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 LOOKS_S = (0.0, 5.0, 15.0, 45.0, 120.0)
 """When the bridge looks, in seconds after the outcome became unknown (DESIGN 4)."""
 
+NOT_YOURS = "Guests and people from other organisations cannot decide about replies to customers."
 NOT_AGAIN = "It is not sent again by itself."
 DOUBT = f"It is not known whether this reached the customer; Jollor does not show it. {NOT_AGAIN}"
 CUT = f"It cannot be told whether this reached the customer: Jollor's list is cut. {NOT_AGAIN}"
@@ -41,12 +43,23 @@ CUT = f"It cannot be told whether this reached the customer: Jollor's list is cu
 class Settling:
     """Finds out, or asks."""
 
-    def __init__(self, store: Store, social: Social, cards: Cards, *, scale: float = 1.0) -> None:
+    def __init__(self, store: Store, chat: Chat, social: Social, cards: Cards, *, scale: float = 1.0) -> None:
         self._store = store
+        self._chat = chat
         self._social = social
         self._cards = cards
         self._scale = scale
         self._echoes = Echoes(cards, scale=scale)
+
+    async def could_not_settle(self, event: SettleReply, reason: str) -> None:
+        """Looking failed for good: people decide."""
+
+        def ask(conn: Connection) -> None:
+            intent = intents.by_id(conn, IntentId(event.intent_id), lock=True)
+            if intent is not None and intent.state is IntentState.UNKNOWN and intent.asked_at is None:
+                self.ask(conn, self._store.now(conn), intent, CUT)
+
+        await self._store.write(ask)
 
     async def settle_reply(self, event: SettleReply, job: Job) -> None:
         """Look once; come back for the next look, or ask after the last."""
@@ -86,27 +99,19 @@ class Settling:
         intents.change(conn, id_, looks=looks)
         if looks < len(LOOKS_S):
             return timedelta(seconds=LOOKS_S[looks] - LOOKS_S[looks - 1])
-        self._ask(conn, now, intent, CUT if listed.is_cut else DOUBT)
+        self.ask(conn, now, intent, CUT if listed.is_cut else DOUBT)
         return None
 
-    def _ask(self, conn: Connection, now: datetime, intent: Intent, sentence: str) -> None:
-        waiting = intents.waiting_behind(conn, intent)
-        for other in waiting:
-            intents.move(
-                conn,
-                other.id,
-                now,
-                frm=[IntentState.PENDING],
-                to=IntentState.HELD,
-                reason="waits for a reply in doubt",
-                held_for=f"doubt:{intent.id}",
-            )
+    def ask(self, conn: Connection, now: datetime, intent: Intent, sentence: str) -> None:
+        """Mark the line and ask what became of it; what waits behind it is held until that is decided."""
+        waiting = [
+            other for other in intents.waiting_behind(conn, intent) if hold_behind(conn, now, other, intent)
+        ]
         quote = intent.text
         if waiting:
-            sentence += (
-                "\nWhat waits behind it goes out in order once you have decided; it stands below, too."
-            )
-            quote = "\n\n".join([intent.text, *(f"⏳ {other.text}" for other in waiting)])
+            sentence += "\nWhat waits behind it goes out in order once you have decided."
+            here = [f"⏳ {other.text}" for other in waiting if other.thread == intent.thread]
+            quote = "\n\n".join([intent.text, *here])
         intents.change(conn, intent.id, asked_at=now)
         set_mark(conn, now, intent.line, Mark.DOUBT)
         thread = thread_by_id(conn, intent.thread)
@@ -123,27 +128,31 @@ class Settling:
 
     async def arrived(self, event: ButtonPressed, job: Job) -> None:
         """A person has seen it in Jollor or at the customer's."""
-        await self._store.write(
-            lambda conn: self._decide(conn, event, IntentState.ACCEPTED, "arrived", "says that it did arrive")
-        )
+        await self._pressed(event, IntentState.ACCEPTED, "arrived", "says that it did arrive")
 
     async def send_again(self, event: ButtonPressed, job: Job) -> None:
         """A person takes the risk of a double."""
-        await self._store.write(
-            lambda conn: self._decide(conn, event, IntentState.PENDING, "again", "has it sent again")
-        )
+        await self._pressed(event, IntentState.PENDING, "again", "has it sent again")
 
     async def drop(self, event: ButtonPressed, job: Job) -> None:
         """A person lets it go."""
-        await self._store.write(
-            lambda conn: self._decide(conn, event, IntentState.DROPPED, "drop", "dropped it")
-        )
+        await self._pressed(event, IntentState.DROPPED, "drop", "dropped it")
+
+    async def _pressed(self, event: ButtonPressed, to: IntentState, decision: str, words: str) -> None:
+        """Who may not write to customers may not decide about it either."""
+        person = await self._chat.person(TeamId(event.team_id), UserId(event.user_id))
+        if person.is_guest or person.is_outsider or person.is_bot:
+            log.info("press.refused", extra={"action": event.action_id})
+            if event.response_url is not None:
+                await self._chat.answer(event.response_url, Notice(text=NOT_YOURS))
+            return
+        await self._store.write(lambda conn: self._decide(conn, event, to, decision, words))
 
     def _decide(
         self, conn: Connection, event: ButtonPressed, to: IntentState, decision: str, words: str
     ) -> None:
         now = self._store.now(conn)
-        intent = intents.by_id(conn, IntentId(event.value))
+        intent = intents.by_id(conn, IntentId(event.value), lock=True)
         if intent is None or intent.asked_at is None:
             return
         frm = [IntentState.UNKNOWN] if intent.state is IntentState.UNKNOWN else [IntentState.HELD]
@@ -165,42 +174,15 @@ class Settling:
         if to is IntentState.ACCEPTED:
             set_mark(conn, now, intent.line, Mark.ACCEPTED)
             self._cards.set_state(conn, now, intent.target, CardState.ANSWERED)
+        elif to is IntentState.DROPPED and intent.state is IntentState.HELD:
+            set_mark(conn, now, intent.line, Mark.FAILED)  # it was never sent
         released = [intent] if to is IntentState.PENDING else []
-        self._release(conn, now, [*released, *self._unhold(conn, now, intent)])
+        release(conn, now, [*released, *unhold(conn, now, intent)])
         self._close_question(conn, now, event, intent, words)
 
     async def send_anyway(self, event: ButtonPressed, job: Job) -> None:
         """A person has a line sent that was held back."""
-        await self._store.write(
-            lambda conn: self._decide(conn, event, IntentState.PENDING, "anyway", "has it sent")
-        )
-
-    def _unhold(self, conn: Connection, now: datetime, intent: Intent) -> list[Intent]:
-        waiting = intents.held_for(conn, f"doubt:{intent.id}")
-        for other in waiting:
-            intents.move(
-                conn,
-                other.id,
-                now,
-                frm=[IntentState.HELD],
-                to=IntentState.PENDING,
-                reason="goes on after a person's decision",
-                held_for=None,
-                due_at=now,
-            )
-        return waiting
-
-    def _release(self, conn: Connection, now: datetime, released: list[Intent]) -> None:
-        """Put intents back in their lane, in the order of their lines."""
-        new = [
-            NewJob(
-                SendReply(project_id=one.target.project, intent_id=one.id, out_lane=one.target.lane("out")),
-                unique_key=f"send:{one.id}:{new_id()}",
-                order=ts_order(one.line.ts),
-            )
-            for one in released
-        ]
-        put_in(conn, new, now)
+        await self._pressed(event, IntentState.PENDING, "anyway", "has it sent")
 
     def _close_question(
         self, conn: Connection, now: datetime, event: ButtonPressed, intent: Intent, words: str

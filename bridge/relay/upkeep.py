@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 
@@ -14,10 +16,15 @@ from bridge.links import links_of, mark_link_problem
 from bridge.queue.jobs import Job, JobState
 from bridge.store import pauses
 from bridge.store.engine import Store
-from bridge.store.tables import attempts, jobs, kept_bodies, projects, teams
+from bridge.store.tables import attempts, effects, jobs, kept_bodies, projects, teams
+
+log = logging.getLogger(__name__)
 
 KEEP = timedelta(days=7)
 """Longer than the 48 hours for which a repeated webhook must be recognised (NOTES 7)."""
+
+RENEWAL_TAKES_S = 50.0
+"""Of one round; what it did not get to is renewed in the next, or when it is needed."""
 
 CLOSED = {
     "archived": "The channel is archived: unarchive it, or link the project to another one.",
@@ -41,7 +48,12 @@ class Upkeep:
         linked = await self._store.read(
             lambda conn: list(dict.fromkeys(link.project for link in links_of(conn, None)))
         )
-        failed = await self._keep_fresh(linked)
+        try:
+            async with asyncio.timeout(RENEWAL_TAKES_S):
+                failed = await self._keep_fresh(linked)
+        except TimeoutError:
+            log.warning("tokens.round_cut", extra={"projects": len(linked)})
+            return
 
         def note(conn: Connection) -> None:
             for project in linked:
@@ -85,6 +97,7 @@ class Upkeep:
             done = (JobState.COMPLETED, JobState.CANCELLED)
             conn.execute(delete(jobs).where(jobs.c.state.in_(done), jobs.c.finished_at < before))
             forget_old(conn, before)
+            conn.execute(delete(effects).where(effects.c.at < before - KEEP))
             conn.execute(delete(attempts).where(attempts.c.at < before - KEEP))
             conn.execute(delete(kept_bodies).where(kept_bodies.c.received_at < before - KEEP))
 

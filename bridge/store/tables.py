@@ -502,6 +502,14 @@ workers = Table(
     Column("seen_at", UtcDateTime, nullable=False),
 )
 
+effects = Table(
+    "effects",
+    metadata,
+    Column("job_id", BigId, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
+    comment="Jobs whose effect is recorded: one that runs again after a crash has no second one",
+)
+
 outages = Table(
     "outages",
     metadata,

@@ -198,6 +198,18 @@ def upgrade() -> None:
         comment="Where a dialogue belongs: some of its events do not say",
     )
     op.create_table(
+        "effects",
+        sa.Column(
+            "job_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+        ),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("job_id", name=op.f("pk_effects")),
+        comment="Jobs whose effect is recorded: one that runs again after a crash has no second one",
+    )
+    op.create_table(
         "former_roots",
         sa.Column("team", sa.String(length=32), nullable=False),
         sa.Column("channel_id", sa.String(length=32), nullable=False),

@@ -1,0 +1,69 @@
+"""Replies that wait for a decision: held in order, and put back in their lane in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from bridge import intents
+from bridge.events import SendReply
+from bridge.ids import IntentId, new_id, ts_order
+from bridge.intents import Intent, IntentState
+from bridge.mapping import thread_by_id
+from bridge.model import Mark
+from bridge.queue.jobs import NewJob, put_in
+from bridge.relay.marks import say, set_mark
+
+WAITS = "This waits until people have decided about an earlier reply to the same customer."
+
+
+def hold_behind(conn: Connection, now: datetime, waiting: Intent, first: Intent | IntentId) -> bool:
+    """Hold `waiting` until people have decided about `first`; say so where its writer looks."""
+    held = intents.move(
+        conn,
+        waiting.id,
+        now,
+        frm=[IntentState.PENDING],
+        to=IntentState.HELD,
+        reason="waits for a decision about an earlier reply",
+        held_for=intents.behind(first),
+    )
+    if held:
+        set_mark(conn, now, waiting.line, Mark.WAITING)
+        asked = first if isinstance(first, Intent) else intents.by_id(conn, first)
+        thread = thread_by_id(conn, waiting.thread)
+        if thread is not None and (asked is None or asked.thread != waiting.thread):
+            say(conn, now, thread, waiting.line, WAITS, quote=waiting.text)
+    return held
+
+
+def unhold(conn: Connection, now: datetime, decided: Intent) -> list[Intent]:
+    """Make the replies that waited for a decision about `decided` pending again; return them in order."""
+    waiting = intents.held_for(conn, intents.behind(decided))
+    for other in waiting:
+        intents.move(
+            conn,
+            other.id,
+            now,
+            frm=[IntentState.HELD],
+            to=IntentState.PENDING,
+            reason="goes on after a decision",
+            held_for=None,
+            due_at=now,
+        )
+    return waiting
+
+
+def release(conn: Connection, now: datetime, pending: Sequence[Intent]) -> None:
+    """Put replies back in their lane, in the order of their lines."""
+    new = [
+        NewJob(
+            SendReply(project_id=one.target.project, intent_id=one.id, out_lane=one.target.lane("out")),
+            unique_key=f"send:{one.id}:{new_id()}",
+            order=ts_order(one.line.ts),
+        )
+        for one in pending
+    ]
+    put_in(conn, new, now)
