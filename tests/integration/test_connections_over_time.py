@@ -235,7 +235,7 @@ async def test_an_alert_that_is_being_posted_is_counted_a_moment_later(town: Tow
     await town.alerts.profile_expired(event, job)
     await town.store.write(lambda conn: conn.execute(update(deliveries).values(state="sending")).close())
     with pytest.raises(Snooze):
-        await town.alerts.profile_expired(event, job)
+        await town.alerts.profile_expired(event, a_job(town.clock, id_=2))
     count = select(alerts.c.count)
     assert await town.store.read(lambda conn: conn.execute(count).scalar()) == 1
 

@@ -31,10 +31,11 @@ async def settled(stage: Stage) -> None:
     )
 
 
+@pytest.mark.postgres  # where several may be counted at the same time
 async def test_an_alert_goes_where_alerts_go_counts_and_is_cleared_by_a_person(
-    tmp_path: Path, migrated_url: str
+    tmp_path: Path, migrated_postgres_url: str
 ) -> None:
-    async with open_stage(tmp_path, migrated_url) as stage:
+    async with open_stage(tmp_path, migrated_postgres_url) as stage:
         slack, bakery = stage.slack, stage.bakery
         alarms = slack.add_channel("alarms", members=[stage.anna, stage.ben])
         direct = slack.add_channel("direct", members=[stage.anna])
