@@ -12,6 +12,10 @@ from sandbox.slack import Message
 from sandbox.wire import Direction, End, WireEntry
 from tests.scenario.stage import Stage, eventually, shown
 
+A_SECOND = {"BRIDGE_UNDO_WINDOW_S": "20"}
+"""An undo window of a second of the test's time, for lines that are typed in a burst: at the usual scale the
+300 ms without a window are 15, and on a busy machine events overtake each other by more."""
+
 
 def notices(stage: Stage, root: Message, words: str = "") -> list[Message]:
     """What the bridge itself said under `root`, as far as it holds `words`."""

@@ -33,7 +33,7 @@ T = TypeVar("T")
 SCALE = 20.0
 """How much faster than real all waiting times of bridge and sandbox run, unless a test says otherwise."""
 
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 """How long a test waits for something to be seen, in real seconds."""
 
 

@@ -6,17 +6,14 @@ from pathlib import Path
 
 from sandbox.faults import Fault, FaultKind
 from sandbox.wire import End
-from tests.outbound_support import notices
+from tests.outbound_support import A_SECOND, notices
 from tests.scenario.stage import open_stage, shown
-
-WINDOW = {"BRIDGE_UNDO_WINDOW_S": "20"}
-"""A second of the test's time."""
 
 
 async def test_within_the_undo_window_an_edit_changes_and_a_deletion_cancels_what_is_sent(
     tmp_path: Path, migrated_sqlite_url: str
 ) -> None:
-    async with open_stage(tmp_path, migrated_sqlite_url, environment=WINDOW) as stage:
+    async with open_stage(tmp_path, migrated_sqlite_url, environment=A_SECOND) as stage:
         slack, place = stage.slack, stage.support.id
         robin = stage.writes("Price?")
         root = await stage.thread("Price?")
@@ -55,7 +52,7 @@ async def test_within_the_undo_window_an_edit_changes_and_a_deletion_cancels_wha
 
 
 async def test_a_change_that_overtakes_its_line_counts(tmp_path: Path, migrated_sqlite_url: str) -> None:
-    async with open_stage(tmp_path, migrated_sqlite_url) as stage:
+    async with open_stage(tmp_path, migrated_sqlite_url, environment=A_SECOND) as stage:
         slack, place = stage.slack, stage.support.id
         robin = stage.writes("Price?")
         root = await stage.thread("Price?")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sandbox.faults import CallerGets, Fault, FaultKind
 from sandbox.wire import Direction, End
-from tests.outbound_support import notices, replies_sent
+from tests.outbound_support import A_SECOND, notices, replies_sent
 from tests.scenario.stage import eventually, open_stage, shown
 
 REPLY = "createMessageReply"
@@ -55,7 +55,7 @@ async def test_what_jollor_does_not_take_is_refused_with_words_a_quote_and_a_way
 async def test_what_surely_was_not_sent_goes_out_later_by_itself(
     tmp_path: Path, migrated_sqlite_url: str
 ) -> None:
-    async with open_stage(tmp_path, migrated_sqlite_url) as stage:
+    async with open_stage(tmp_path, migrated_sqlite_url, environment=A_SECOND) as stage:
         robin = stage.writes("Are you there?")
         root = await stage.thread("Are you there?")
         stage.faults.add(End.JOLLOR, Fault(FaultKind.STATUS, status=429, retry_after=30), REPLY, times=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sandbox.slack.model import Json
-from tests.outbound_support import replies_sent
+from tests.outbound_support import A_SECOND, replies_sent
 from tests.scenario.stage import open_stage
 
 CODE = "```if a < b && b > 0:\n    *p = <!here>```"
@@ -50,7 +50,7 @@ NETWORKS = ("instagram", "twitter", "zalo", "linkedin", "telegram")
 async def test_a_customer_reads_what_a_person_typed_on_every_network(
     tmp_path: Path, migrated_sqlite_url: str
 ) -> None:
-    async with open_stage(tmp_path, migrated_sqlite_url) as stage:
+    async with open_stage(tmp_path, migrated_sqlite_url, environment=A_SECOND) as stage:
         robin = stage.writes("Hello?")
         root = await stage.thread("Hello?")
         channel, ben = stage.support.id, stage.ben.id

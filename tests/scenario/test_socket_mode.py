@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sandbox.wire import Direction, End
-from tests.outbound_support import commands, locked, told
+from tests.outbound_support import A_SECOND, commands, locked, told
 from tests.scenario.stage import eventually, open_stage, shown
 
 
@@ -41,7 +41,7 @@ async def test_the_whole_main_job_runs_over_socket_mode_commands_and_buttons_inc
 
 
 async def test_connections_that_end_lose_and_double_nothing(tmp_path: Path, migrated_sqlite_url: str) -> None:
-    async with open_stage(tmp_path, migrated_sqlite_url, socket_mode=True, scale=4) as stage:
+    async with open_stage(tmp_path, migrated_sqlite_url, socket_mode=True, environment=A_SECOND) as stage:
         sockets = stage.slack.sockets
         robin = stage.writes("Talk to me")
         root = await stage.thread("Talk to me")
