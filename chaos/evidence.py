@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from chaos.people import AGAIN, DROP, LINE, MESSAGE, People, kind_of
 from chaos.troubles import SETTLED_LATEST_S
 from chaos.verdict import Evidence, Line, Message, Received, Shown
 from sandbox.ledger import Cause
-from sandbox.wire import WireEntry, WireSubscription
+from sandbox.wire import Direction, WireEntry, WireSubscription
 from tests.scenario.stage import Stage, shown
 
 LATE_WORDS = ("arrived late", "arrived while the bridge was away")
@@ -21,9 +22,16 @@ REPEAT_WORDS = ("possible repeat",)
 
 @dataclass
 class Calls:
-    """When the first attempt at each line ended without a clear answer, on the monotonic clock."""
+    """What the bridge called.
+
+    `ended_unclear`: when the first attempt at each line ended without a clear answer, on the monotonic clock.
+    """
 
     ended_unclear: dict[str, float] = field(default_factory=dict)
+    made: Counter[str] = field(default_factory=Counter)
+    """Calls that the bridge made, by operation."""
+    struck: Counter[str] = field(default_factory=Counter)
+    """Those among them that a trouble struck."""
 
     @contextmanager
     def watch(self, stage: Stage) -> Iterator[None]:
@@ -41,7 +49,11 @@ class Calls:
 
     def note(self, entry: WireEntry) -> None:
         """Take note of one entry of the wire."""
-        if not entry.finished or entry.operation != "createMessageReply":
+        if not entry.finished or entry.direction is not Direction.IN:
+            return
+        self.made[entry.operation] += 1
+        self.struck[entry.operation] += entry.fault is not None
+        if entry.operation != "createMessageReply":
             return
         is_unclear = entry.status is None or entry.status >= 500
         for line in LINE.findall(entry.request) if is_unclear else ():

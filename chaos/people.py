@@ -28,6 +28,8 @@ AS_TWO_EVENTS = 0.04
 """So many lines arrive as a second event with an id of its own."""
 UNDECIDED = 0.1
 """So many questions nobody answers."""
+DELAYED_EVENTS_S = 120.0
+"""Slack itself says hourly."""
 THINKS_S = (5.0, 30.0)
 """How long a person takes to decide, in seconds of the sandbox."""
 
@@ -106,6 +108,22 @@ class People:
 
     def _weights(self, many: int) -> list[float]:
         return [1 / (rank + 1) for rank in range(many)]
+
+    async def repeat_what_slack_gave_up(self) -> None:
+        """Be Slack with Delayed Events, only sooner: an event that nobody took comes again, until cancelled.
+
+        Processes take as long to start as they do, while Slack's retries are scaled: without this a start on
+        a busy machine would outlast all of them.
+        """
+        courier, looked_at = self.stage.slack.courier, 0
+        while True:
+            await self.stage.slack.clock.sleep(DELAYED_EVENTS_S)
+            taken = set(courier.acknowledged)
+            lost = {one.event.id: one.event for one in courier.lost[looked_at:]}
+            looked_at = len(courier.lost)
+            for event in lost.values():
+                if event.id not in taken:
+                    self.stage.slack.events.again(event, new_id=False)
 
     # --- seeing --------------------------------------------------------------------------------------
 

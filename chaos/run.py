@@ -32,11 +32,13 @@ class Plan:
     seed: int = 1
     scale: float = 25.0
     fault_rate: float = 0.05
-    per_s: float = 6.0
+    per_s: float = 7.5
     workers: int = 0
     lives_s: tuple[float, float] = LIVES_S
     broken: str | None = None
     patience: float = 1.0
+    stop_at: frozenset[Rule] = frozenset()
+    """Rules whose break is enough to know: what is broken for good need not be waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Outcome:
     evidence: Evidence
     kills: int
     struck: Mapping[str, int]
+    calls: Calls
     questions: int
     lost_by_slack: int
     has_settled: bool
@@ -69,11 +72,18 @@ async def run(plan: Plan, folder: Path, database_url: str) -> Outcome:
             await stage.link(stage.bakery, stage.support)
             dice = Random(f"{plan.seed} faults")
             rules = troubles.add_all(stage.faults, rate=plan.fault_rate, scale=plan.scale, dice=dice)
+            delayed = asyncio.ensure_future(people.repeat_what_slack_gave_up())
             with calls.watch(stage):
+
+                def look() -> Evidence:
+                    return collect(stage, people, calls)
+
                 kills = await _traffic(plan, people, processes)
+                await _settle(plan, stage, people, look, quiet_s=0)  # what waited meets troubles, too
                 struck = troubles.struck(rules)
                 stage.faults.clear()
-                has_settled = await _settle(plan, stage, people, lambda: collect(stage, people, calls))
+                has_settled = await _settle(plan, stage, people, look, quiet_s=QUIET_S)
+            delayed.cancel()
             evidence = collect(stage, people, calls)
             await people.go_home()
             return Outcome(
@@ -82,6 +92,7 @@ async def run(plan: Plan, folder: Path, database_url: str) -> Outcome:
                 evidence,
                 kills,
                 struck,
+                calls,
                 len(people.questions),
                 len(stage.slack.courier.lost),
                 has_settled,
@@ -135,14 +146,21 @@ async def _write(plan: Plan, who: str, act: Callable[[], None], can: Callable[[]
             done += 1
 
 
-async def _settle(plan: Plan, stage: Stage, people: People, look: Callable[[], Evidence]) -> bool:
-    """Wait until nothing is missing, nobody decides and nothing moves; False if that takes too long."""
+async def _settle(
+    plan: Plan, stage: Stage, people: People, look: Callable[[], Evidence], *, quiet_s: float
+) -> bool:
+    """Wait until nothing is missing, nobody decides and nothing moves for `quiet_s`.
+
+    False if that takes too long.
+    """
     patience_s = (PATIENCE_REAL_S + PATIENCE_S / plan.scale) * plan.patience
     deadline = time.monotonic() + patience_s
     before: object = None
     quiet_since = time.monotonic()
     while time.monotonic() < deadline:
         verdict = await asyncio.to_thread(judge, look())
+        if plan.stop_at & verdict.broken.keys():
+            return False
         now = (
             len(stage.ledger.customers),
             len(stage.ledger.channels),
@@ -151,13 +169,18 @@ async def _settle(plan: Plan, stage: Stage, people: People, look: Callable[[], E
         is_busy = bool(
             people.are_deciding or stage.slack.courier.under_way or stage.jollor.webhooks.under_way()
         )
+        is_busy = is_busy or bool(verdict.not_taken)
         if is_busy or now != before or not verdict.is_kept:
             quiet_since = time.monotonic()
-        before = now
-        if time.monotonic() - quiet_since >= QUIET_S:
+        elif time.monotonic() - quiet_since >= quiet_s:
             return True
+        before = now
         await asyncio.sleep(0.5)
     return False
+
+
+def _by_operation(calls: Calls) -> str:
+    return ", ".join(f"{name} {times}/{calls.struck[name]}" for name, times in calls.made.most_common(8))
 
 
 def table(outcome: Outcome) -> str:
@@ -183,10 +206,12 @@ def table(outcome: Outcome) -> str:
         ("– marked as late / as possible repeats in Slack", f"{verdict.late} / {verdict.repeats}"),
         ("– questions to people", str(outcome.questions)),
         (
-            "– events that Slack gave up / lines among them",
+            "– deliveries that Slack gave up / lines never taken",
             f"{outcome.lost_by_slack} / {len(verdict.not_taken)}",
         ),
         ("– SIGKILLs", str(outcome.kills)),
+        ("– calls of the bridge / struck", f"{outcome.calls.made.total()} / {outcome.calls.struck.total()}"),
+        ("– by operation", _by_operation(outcome.calls)),
         ("– troubles", ", ".join(f"{name} {times}" for name, times in outcome.struck.items())),
         ("– real seconds, settled", f"{outcome.took_s:.0f}, {'yes' if outcome.has_settled else 'no'}"),
     ]
