@@ -7,7 +7,9 @@ that nothing can be recorded. The verdict comes from what customers and channels
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -26,6 +28,11 @@ from tests.scenario.held import connect, held
 from tests.scenario.stage import Service, Stage, eventually, free_port, open_stage, shown
 
 pytestmark = pytest.mark.timeout(180)
+
+TRANSACTIONS = (
+    "select pid, xact_start from pg_stat_activity where datname = current_database()"
+    " and pid <> pg_backend_pid() and xact_start is not null"
+)
 
 REAL_S = 30.0
 """The time scale of these tests: so many seconds of the sandbox are one of ours."""
@@ -230,6 +237,7 @@ async def test_a_kill_anywhere_on_the_way_to_jollor_loses_no_line_and_repeats_no
             if not rule.id.startswith("silent"):
                 stage.faults.remove(rule.id)
         await stage.service.start()
+        stage.slack.repeat_event(stage.support.id, typed["Ada"])  # however long the start took
 
         arrives = ("Ada", "Bea", "Dan", "Finn")
         marks = dict.fromkeys(arrives, "white_check_mark") | {"Cleo": "warning", "Eve": "warning"}
@@ -281,27 +289,25 @@ async def test_what_a_killed_process_held_another_takes_over_within_half_a_minut
 ) -> None:
     async with open_stage(tmp_path, migrated_postgres_url, scale=REAL_S) as stage:
         threads = await known_customers(stage, "Robin", "Sam")
-        held_up = [
-            strike(stage, End.SLACK, FaultKind.HANG_AFTER, "chat.postMessage", text="Kim begins"),
-            strike(stage, End.JOLLOR, FaultKind.HANG_AFTER, "createMessageReply", text="Answer to Sam"),
-        ]
-        committed = stage.writes("Max begins", customer="Max")
-        listing = strike(
-            stage,
-            End.JOLLOR,
-            FaultKind.HANG,
-            "listConversationMessages",
-            conversation=f"^{re.escape(committed.id)}$",
-        )
-        stage.writes("Kim begins", customer="Kim")
-        answer = stage.types("Answer to Sam", threads["Sam"][1])
-        await struck(stage, *held_up, listing)
         second = Service(stage.service.environment, stage.folder, free_port(), command=("worker",))
         await second.start(until_ready=False)
         try:
-            await _two_workers(migrated_postgres_url)
+            await _stand_by(second, migrated_postgres_url)
+            held_up = [
+                strike(stage, End.SLACK, FaultKind.HANG_AFTER, "chat.postMessage", text="Kim begins"),
+                strike(stage, End.JOLLOR, FaultKind.HANG_AFTER, "createMessageReply", text="Answer to Sam"),
+            ]
+            max_ = stage.writes("Max begins", customer="Max")
+            conversation = f"^{re.escape(max_.id)}$"
+            listing = strike(
+                stage, End.JOLLOR, FaultKind.HANG, "listConversationMessages", conversation=conversation
+            )
+            stage.writes("Kim begins", customer="Kim")
+            answer = stage.types("Answer to Sam", threads["Sam"][1])
+            await struck(stage, *held_up, listing)
             await stage.service.kill()
             killed = time.monotonic()
+            os.kill(second.pid, signal.SIGCONT)
             await eventually(
                 lambda: shown_times(stage, "Max begins") and shown_times(stage, "Kim begins"),
                 what="what the killed process held",
@@ -314,14 +320,24 @@ async def test_what_a_killed_process_held_another_takes_over_within_half_a_minut
             assert calls(stage, "Answer to Sam") == 1
             assert posted_twice(stage) == []
         finally:
+            os.kill(second.pid, signal.SIGCONT)
             assert await second.stop() == 0, second.said()
 
 
-async def _two_workers(database_url: str) -> None:
+async def _stand_by(second: Service, database_url: str) -> None:
+    """Wait until the process works, then hold it still at a moment when it has no transaction open."""
     connection = await connect(database_url)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await connection.fetchval("select count(*) from workers") < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
+            while True:
+                os.kill(second.pid, signal.SIGSTOP)
+                before = set(await connection.fetch(TRANSACTIONS))
+                await asyncio.sleep(0.5)
+                if not before.intersection(await connection.fetch(TRANSACTIONS)):
+                    return
+                os.kill(second.pid, signal.SIGCONT)
+                await asyncio.sleep(0.3)
     finally:
         await connection.close()
