@@ -61,6 +61,8 @@ class Relay:
         replies = Replies(self.store, self.social, cards, settling)
         presses: Mapping[str, Handler] = {
             ActionId.SEND_ANYWAY: settling.send_anyway,
+            ActionId.SETTLE_ARRIVED: settling.arrived,
+            ActionId.SETTLE_SEND_AGAIN: settling.send_again,
             ActionId.SETTLE_DROP: settling.drop,
         }
 
@@ -73,6 +75,7 @@ class Relay:
             Handlers(
                 by_kind={
                     "conversation_changed": inbound.conversation_changed,
+                    "message_missing": inbound.message_missing,
                     "line_typed": outbound.line_typed,
                     "line_edited": outbound.line_edited,
                     "line_deleted": outbound.line_deleted,
@@ -82,7 +85,12 @@ class Relay:
                     "button_pressed": pressed,
                 },
                 coalesced=frozenset({"conversation_changed"}),
-                farewells={"line_typed": outbound.could_not_take, "send_reply": replies.could_not_send},
+                farewells={
+                    "line_typed": outbound.could_not_take,
+                    "send_reply": replies.could_not_send,
+                    "settle_reply": settling.could_not_settle,
+                    "message_missing": inbound.could_not_read,
+                },
             ),
         )
         self.sender = Sender(
@@ -94,13 +102,19 @@ class Relay:
 
     # --- doing ---------------------------------------------------------------------------------------
 
-    async def link(self, kind: LinkKind = LinkKind.ALL, *, undo_window_s: float | None = None) -> LinkId:
+    async def link(
+        self,
+        kind: LinkKind = LinkKind.ALL,
+        *,
+        undo_window_s: float | None = None,
+        channel: ChannelId = SUPPORT,
+    ) -> LinkId:
         """Route the project to the channel."""
         row = {
             "id": new_id(),
             "team": TEAM,
             "project_id": BAKERY,
-            "channel_id": SUPPORT,
+            "channel_id": channel,
             "kind": kind,
             "linked_at": self.clock(),
             "undo_window_s": undo_window_s,
