@@ -67,6 +67,9 @@ async def test_a_worker_that_took_over_from_itself_is_not_its_former_self(
     await jobs.rescue()
     now = await claimed_one(jobs, "same")
     assert now.attempt == before.attempt
+    assert await jobs.keep([before, now], LEASE) == [now]
+    assert await jobs.hand_back([before]) == 0
+    assert not await jobs.fail(before, Discard("gone"), "gone")
     assert not await jobs.complete(before)
     assert await jobs.complete(now)
 

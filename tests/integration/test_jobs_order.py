@@ -66,6 +66,14 @@ async def test_an_earlier_order_that_comes_while_one_runs_waits_for_it_and_goes_
     assert names_of([job]) == ["10"]
 
 
+async def test_what_waits_behind_a_running_job_keeps_no_other_lane_from_being_claimed(jobs: Jobs) -> None:
+    await put_ordered(jobs, 20)
+    await claim(jobs)
+    await put_ordered(jobs, 10)
+    await put(jobs, "other", lane="elsewhere")
+    assert names_of(await claim(jobs)) == ["other"]
+
+
 async def test_a_first_job_that_is_not_due_holds_up_its_lane(jobs: Jobs, clock: HandClock) -> None:
     await jobs.receive(
         [NewJob(in_lane("later"), run_at=clock() + timedelta(seconds=5)), NewJob(in_lane("b"))]

@@ -109,6 +109,18 @@ async def test_what_began_before_the_pause_does_not_lift_it(
     assert len(await current(clocked)) == 1
 
 
+async def test_what_was_claimed_at_the_moment_of_the_pause_is_no_probe(
+    jobs: Jobs, clock: HandClock, clocked: Store
+) -> None:
+    await put_in_lanes(jobs, 3)
+    failing, broken, done = await claim(jobs)
+    await jobs.fail(failing, DOWN, "no_connection")
+    await jobs.fail(broken, Discard("gone"), "gone")
+    await jobs.complete(done)
+    [pause] = await current(clocked)
+    assert (pause.probe_at - pause.since).total_seconds() == pauses.FIRST_PROBE_S
+
+
 async def test_a_probe_that_fails_by_its_own_fault_makes_way_for_the_next_one(
     jobs: Jobs, clock: HandClock
 ) -> None:
