@@ -43,6 +43,7 @@ class Relay:
     social: FakeSocial = field(default_factory=FakeSocial)
     undo_window_s: float = 0.0
     chat: FakeChat = field(init=False)
+    outbound: Outbound = field(init=False)
     jobs: Jobs = field(init=False)
     deliveries: Deliveries = field(init=False)
     worker: Worker = field(init=False)
@@ -56,7 +57,7 @@ class Relay:
         cards = Cards(dashboard_url="https://jollor.example")
         window = timedelta(seconds=self.undo_window_s)
         inbound = Inbound(self.store, self.social, cards)
-        outbound = Outbound(self.store, self.chat, cards, undo_window=window)
+        outbound = self.outbound = Outbound(self.store, self.chat, cards, undo_window=window)
         settling = Settling(self.store, self.chat, self.social, cards)
         replies = Replies(self.store, self.social, cards, settling)
         presses: Mapping[str, Handler] = {

@@ -21,7 +21,6 @@ from bridge.model import (
     Webhook,
 )
 
-
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 

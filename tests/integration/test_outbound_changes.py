@@ -188,6 +188,18 @@ async def test_a_change_after_sending_sends_nothing_and_says_what_the_customer_h
     assert notice.content.model_dump()["quote"] == "4 euros"
 
 
+@pytest.mark.parametrize("text", ["// 4 euros", "🔇", " "])
+async def test_what_has_gone_out_cannot_be_made_a_note_any_more(
+    relay: Relay, root: MessageTs, text: str
+) -> None:
+    line = await relay.types("4 euros", root)
+    await relay.pass_(30)
+    await relay.edits(line, text)
+    await relay.pass_(30)
+    assert relay.marks(line) == {Mark.ACCEPTED}
+    assert [said for said in relay.said(root) if "edited in Slack after it was sent" in said]
+
+
 @pytest.mark.parametrize("is_dropped", [False, True])
 async def test_a_change_of_a_reply_in_doubt_does_not_claim_to_know(
     relay: Relay, root: MessageTs, is_dropped: bool

@@ -353,6 +353,16 @@ async def test_a_line_that_cannot_be_dealt_with_for_good_is_refused_with_the_rea
     assert relay.robin.received == []
 
 
+async def test_a_line_elsewhere_that_cannot_be_read_is_nobodys_trouble(relay: Relay) -> None:
+    await relay.link()
+    root = await relay.thread()
+    for place in (None, relay.chat.add_line(SUPPORT)):
+        await relay.outbound.could_not_take(relay.a_line("Lunch?", place), "Broken.")
+    await relay.pass_(30)
+    assert relay.chat.marks == {}
+    assert relay.said(root) == []
+
+
 async def test_an_automatic_author_is_passed_over(relay: Relay) -> None:
     await relay.link()
     root = await relay.thread()
