@@ -68,11 +68,11 @@ def parse(text: str) -> Wanted | RenderedMessage:
             return _unknown(word)
 
 
-def parse_link(rest: str) -> Link:
+def parse_link(rest: str, *, takes_kind: bool = True) -> Link:
     """Return the parts of what follows `link`; the project is empty if none is named."""
     words = rest.split()
     kind = ""
-    if len(words) > 1 and words[-1].lower() in _KINDS:
+    if takes_kind and len(words) > 1 and words[-1].lower() in _KINDS:
         kind = _KINDS[words.pop().lower()]
     rest = " ".join(words)
     channels = list(_CHANNEL.finditer(rest))
@@ -91,7 +91,7 @@ def _project(text: str) -> str:
 
 
 def _link(word: str, rest: str) -> Wanted | RenderedMessage:
-    link = parse_link(rest)
+    link = parse_link(rest, takes_kind=word == "link")
     if not link.project:
         usage = "PROJECT [#channel] [all|message|post|alert]" if word == "link" else "PROJECT [#channel]"
         return sentence(

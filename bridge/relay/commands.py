@@ -28,7 +28,7 @@ from bridge.store.engine import utc_now
 
 log = logging.getLogger(__name__)
 
-CHANNEL = re.compile(r"<#(?P<id>[A-Z0-9]+)(?:\|(?P<name>[^>]*))?>|#(?P<plain>[^\s<>#]+)")
+CHANNEL = re.compile(r"(?:^|\s)(?:<#(?P<id>[A-Z0-9]+)(?:\|[^>]*)?>|#(?P<plain>[^\s<>#|]+))$")
 PERSON = re.compile(r"<@(?P<id>[A-Z0-9]+)(?:\|[^>]*)?>")
 ONLY_ADMINS = (
     "Only workspace admins, and people whom they have put on the list with `/jollor admins add @name`, can "
@@ -140,29 +140,26 @@ class Commands:
 
     async def _link(self, event: CommandGiven) -> Content:
         await self._check_right(event.team_id, event.user_id)
-        name, channel, kind = await self._link_words(event)
+        team = TeamId(event.team_id)
+        name, found, kind = link_words(event.rest)
         if not name:
             return Notice(text="Which project? For example: `/jollor link Harbour Bakery #support`.")
-        if channel is None:
-            project = await self._connections.find_project(name)
-            return ChannelPicker(project_id=project.id, project_name=project.name, kind=kind)
-        outcome = await self._connections.link(
-            TeamId(event.team_id), name, channel, kind, by=UserId(event.user_id)
-        )
+        if found is None:
+            return await self._ask_where(name, kind)
+        channel = await self._channel(team, found)
+        outcome = await self._connections.link(team, name, channel, kind, by=UserId(event.user_id))
         return Notice(text="\n".join(outcome.sentences))
 
-    async def _link_words(self, event: CommandGiven) -> tuple[str, ChannelId | None, LinkKind]:
-        """Return project, channel, kind: the channel is "#name", the kind a last word, the rest the name."""
-        rest = event.rest.strip()
-        channel: ChannelId | None = None
-        if found := CHANNEL.search(rest):
-            rest = (rest[: found.start()] + rest[found.end() :]).strip()
-            channel = await self._channel(TeamId(event.team_id), found)
-        words = rest.split()
-        kind = LinkKind.ALL
-        if words and words[-1].lower() in set(LinkKind):
-            kind = LinkKind(words.pop().lower())
-        return " ".join(words).strip("“”\"'"), channel, kind
+    async def _ask_where(self, name: str, kind: LinkKind) -> ChannelPicker:
+        """A last word may be the kind or the end of a name: the name that there is wins."""
+        head, _, last = name.rpartition(" ")
+        try:
+            project = await self._connections.find_project(name)
+        except PermanentError:
+            if not head or last.lower() not in set(LinkKind):
+                raise
+            project, kind = await self._connections.find_project(head), LinkKind(last.lower())
+        return ChannelPicker(project_id=project.id, project_name=project.name, kind=kind)
 
     async def _channel(self, team: TeamId, found: re.Match[str]) -> ChannelId:
         if found["id"]:
@@ -177,11 +174,12 @@ class Commands:
 
     async def _unlink(self, event: CommandGiven) -> Content:
         await self._check_right(event.team_id, event.user_id)
-        name, channel, _ = await self._link_words(event)
+        team = TeamId(event.team_id)
+        name, found, _ = link_words(event.rest, takes_kind=False)
         if not name:
             return Notice(text="Which project? For example: `/jollor unlink Harbour Bakery #support`.")
-        team = TeamId(event.team_id)
         project, mine = await self._connections.linked(team, name)
+        channel = None if found is None else await self._channel(team, found)
         places = list(dict.fromkeys(link.channel for link in mine))
         if channel is None and len(places) > 1:
             return ChannelPicker(
@@ -264,6 +262,21 @@ class Commands:
     async def _pick_for(self, event: ButtonPressed) -> Content:
         project = await self._connections.find_project(_picker_value(event.value)[0])
         return ChannelPicker(project_id=project.id, project_name=project.name)
+
+
+def link_words(rest: str, *, takes_kind: bool = True) -> tuple[str, re.Match[str] | None, LinkKind]:
+    """Return project, channel (a match of `CHANNEL`, or None) and kind of `PROJECT [channel] [kind]`. Pure.
+
+    A last word that could be a kind is one only behind a channel: names may end like that, too.
+    """
+    rest = " ".join(rest.split())
+    kind = LinkKind.ALL
+    head, _, last = rest.rpartition(" ")
+    if takes_kind and last.lower() in set(LinkKind) and CHANNEL.search(head):
+        rest, kind = head, LinkKind(last.lower())
+    found = CHANNEL.search(rest)
+    name = rest if found is None else rest[: found.start()]
+    return name.strip("“”\"' "), found, kind
 
 
 def _is_final(error: BridgeError) -> bool:

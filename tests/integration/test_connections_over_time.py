@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, func, insert, select, update
 
 from bridge.connections import Connections
-from bridge.content import Notice, ProfileAlert, ProjectsAnswer, StatusAnswer, from_json
+from bridge.content import ChannelPicker, Notice, ProfileAlert, ProjectsAnswer, StatusAnswer, from_json
 from bridge.deliveries import channel_target, team_target
 from bridge.errors import BridgeError, PermanentError, Snooze, TargetDown
 from bridge.events import (
@@ -31,7 +31,7 @@ from bridge.queries import Queries
 from bridge.queue.jobs import Job, Jobs, NewJob
 from bridge.relay.alerts import Alerts
 from bridge.relay.cards import Cards
-from bridge.relay.commands import Commands
+from bridge.relay.commands import Commands, link_words
 from bridge.relay.upkeep import Upkeep
 from bridge.store import pauses
 from bridge.store.engine import Store
@@ -140,10 +140,12 @@ class AwaySocial:
         "jollor_unreachable", target="jollor", user_message="Jollor cannot be reached."
     )
 
+    names: tuple[str, ...] = ("Bakery",)
+
     async def projects(self) -> Sequence[Project]:
         if self.error is not None:
             raise self.error
-        return [Project(P, "Bakery")]
+        return [Project(ProjectId(f"P{n}"), name) for n, name in enumerate(self.names, start=1)]
 
     async def incoming_posts(self, project: ProjectId) -> Sequence[PostId]:
         raise TargetDown("jollor_unreachable", target=f"project:{project}")
@@ -446,6 +448,44 @@ async def test_a_link_that_cannot_be_made_is_a_sentence(town: Town, rest: str, w
     )
     await town.commands.command_given(a_command("link", rest), a_job(town.clock))
     assert words in town.answered()[-1]
+
+
+@pytest.mark.parametrize(
+    ("rest", "name", "channel", "kind"),
+    [
+        ("Bakery", "Bakery", None, "all"),
+        ("Bakery #support", "Bakery", "#support", "all"),
+        ("Bakery #support alert", "Bakery", "#support", "alert"),
+        ("Bakery <#C0SUPPORT1|support> POST", "Bakery", "<#C0SUPPORT1|support>", "post"),
+        ("Morning Post #support", "Morning Post", "#support", "all"),
+        ("Morning Post", "Morning Post", None, "all"),
+        ("“Bakery #1” #support", "Bakery #1", "#support", "all"),
+        ("#support", "", "#support", "all"),
+        ("", "", None, "all"),
+    ],
+)
+def test_the_words_of_a_link_are_project_channel_kind(
+    rest: str, name: str, channel: str | None, kind: str
+) -> None:
+    found = link_words(rest)
+    assert (found[0], found[1] and found[1][0].strip(), found[2]) == (name, channel, kind)
+
+
+async def test_a_last_word_is_a_kind_unless_a_project_is_called_so(town: Town) -> None:
+    town.social.error = None
+    town.social.names = ("Bakery", "Morning Post")
+
+    async def picked(rest: str) -> tuple[str, str]:
+        await town.commands.command_given(a_command("link", rest), a_job(town.clock))
+        picker = town.chat.answers[-1].content
+        assert isinstance(picker, ChannelPicker), picker
+        return picker.project_name, picker.kind
+
+    assert await picked("Bakery post") == ("Bakery", "post")
+    assert await picked("morning post") == ("Morning Post", "all")
+    assert await picked("morning post alert") == ("Morning Post", "alert")
+    await town.commands.command_given(a_command("link", "Bank post"), a_job(town.clock))
+    assert "There is no project “Bank”" in town.answered()[-1]
 
 
 @pytest.mark.parametrize("verb", ["dance", "add", "add nobody", "remove"])

@@ -27,6 +27,8 @@ from slack_app.commands import Link, Wanted, parse, parse_link
         ("link R&amp;D #lab all", Wanted("link", "R&D #lab all")),
         ("link message", Wanted("link", "message")),
         ("unlink Acme", Wanted("unlink", "Acme")),
+        ("unlink Morning Post", Wanted("unlink", "Morning Post")),
+        ("unlink ALL ALL", Wanted("unlink", "ALL ALL")),
         ("unlink Acme <#C123ABC|support>", Wanted("unlink", "Acme <#C123ABC>")),
         ("admins", Wanted("admins", "")),
         ("admins add <@U123ABC|anna>", Wanted("admins", "add <@U123ABC>")),
