@@ -7,9 +7,7 @@ is used.
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -81,23 +79,12 @@ def may_start(conn: Connection, now: datetime, limit: int) -> list[int]:
     A probe that is due counts as not held up: who takes a job has to win it (`pauses.take_probes`).
     """
     width = max(64, limit * 8)
-    with _unsorted(conn):
-        front = _rows(conn, FRONT, now, width)
+    front = looked_up(conn, FRONT, now, width)
     found = [row.id for row in front if row.may_start]
     if len(found) >= limit or len(front) < width:
         return found
-    deeper = [*_rows(conn, FIRST_OF_EACH_LANE, now, width), *_rows(conn, WITHOUT_LANE, now, width)]
-    return [*found, *(row.id for row in deeper)]
-
-
-@contextlib.contextmanager
-def _unsorted(conn: Connection) -> Iterator[None]:
-    """Have PostgreSQL walk along the index: its statistics are of quieter times, it would rather sort."""
-    if conn.dialect.name == "postgresql":
-        conn.execute(text("set local enable_sort = off"))
-    yield
-    if conn.dialect.name == "postgresql":
-        conn.execute(text("set local enable_sort = on"))
+    deeper = [*looked_up(conn, FIRST_OF_EACH_LANE, now, width), *looked_up(conn, WITHOUT_LANE, now, width)]
+    return list(dict.fromkeys([*found, *(row.id for row in deeper)]))
 
 
 def next_due(conn: Connection, now: datetime) -> datetime | None:
@@ -106,7 +93,8 @@ def next_due(conn: Connection, now: datetime) -> datetime | None:
     return min((due for due in conn.execute(query).scalars() if due is not None), default=None)
 
 
-def _rows(conn: Connection, sql: str, now: datetime, width: int) -> list[Row[Any]]:
+def looked_up(conn: Connection, sql: str, now: datetime, width: int) -> list[Row[Any]]:
+    """Return what one of the statements above finds, no more than `width` rows."""
     query = _statement(conn, sql).bindparams(
         bindparam("now", now, UtcDateTime), bindparam("width", width, Integer)
     )

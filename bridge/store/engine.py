@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, event, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.sql import func
@@ -218,11 +218,16 @@ def _postgres_engine(url: str) -> AsyncEngine:
     limits = {
         "timeout": CONNECT_TAKES_S,
         "command_timeout": COMMAND_TAKES_S,
-        "server_settings": {
-            "application_name": "jollor-slack",
-            "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S * 1000:.0f}",
-        },
+        "server_settings": {"application_name": "jollor-slack"},
     }
-    return create_async_engine(
+    engine = create_async_engine(
         url, pool_size=10, max_overflow=5, pool_pre_ping=True, pool_timeout=10, connect_args=limits
     )
+    event.listen(engine.sync_engine, "connect", _drop_what_stalls)
+    return engine
+
+
+def _drop_what_stalls(connection: Any, _record: object) -> None:
+    # Not a start-up parameter: those are refused by poolers that do not know them.
+    setting = f"set idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION_S * 1000:.0f}"
+    connection.run_async(lambda driver_connection: driver_connection.execute(setting))

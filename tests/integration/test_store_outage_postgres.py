@@ -174,3 +174,33 @@ async def test_what_a_stalled_process_has_locked_is_let_go(
             assert 0.2 < time.monotonic() - began < 5
             with pytest.raises(DBAPIError):
                 await conn.commit()
+
+
+async def test_a_connection_that_listens_is_never_anybody_elses(migrated_postgres_url: str) -> None:
+    heard: list[object] = []
+
+    def backend(conn: Connection) -> int:
+        pid: int = conn.execute(text("select pg_backend_pid()")).scalar_one()
+        return pid
+
+    async with Store(migrated_postgres_url) as store:
+        async with store.raw() as connection:
+            listening = await connection.fetchval("select pg_backend_pid()")
+            await connection.add_listener("jobs", lambda *arguments: heard.append(arguments))
+            assert listening not in await asyncio.gather(*(store.read(backend) for _ in range(12)))
+        await store.write(lambda conn: conn.execute(text("select pg_notify('jobs', '')")).close())
+        assert listening not in await asyncio.gather(*(store.read(backend) for _ in range(12)))
+        assert heard == []
+
+
+async def test_listening_to_a_server_that_is_away_is_trouble_of_the_database(
+    postgres: PostgresServer, migrated_postgres_url: str
+) -> None:
+    async with Store(migrated_postgres_url) as store:
+        postgres.stop()
+        try:
+            with pytest.raises(StoreUnavailable):
+                async with store.raw():
+                    pytest.fail("there is nobody to listen to")
+        finally:
+            postgres.start()
