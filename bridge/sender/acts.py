@@ -135,7 +135,7 @@ class Acts:
             await self._deliveries.again(one, "not seen yet", delay=NEXT_LOOK, is_attempt=False)
             return "not_seen"
         if one.attempt > MAX_ATTEMPTS:
-            return await self._refuse(one, "Slack breaks on it each time.")
+            return await self._refuse(one, "It fails each time.")
         fresh = await self._deliveries.not_there(one)
         if fresh is None:
             raise LeaseLost
@@ -156,14 +156,22 @@ class Acts:
     async def _post_now(self, one: Delivery, outgoing: Outgoing, is_ours: IsOurs) -> str:
         if not is_ours():
             raise LeaseLost
+        delay = ANOTHER_ROOT if outgoing.possible_repeat and one.is_root else FIRST_LOOK
         try:
-            posted = await self._chat.post(outgoing)
+            return await self._landed(one, outgoing, await self._chat.post(outgoing))
         except RootGone:
             return await self._root_gone(one, None)
         except UnconfirmedError as error:
-            delay = ANOTHER_ROOT if outgoing.possible_repeat and one.is_root else FIRST_LOOK
             await self._deliveries.uncertain(one, str(error), delay=delay, is_attempt=error.is_suspect)
-            return "uncertain"
+        except BridgeError:
+            raise
+        except Exception as error:
+            # A mistake of ours, before the call or after it: nobody can say whether it was posted.
+            log.exception("delivery.broke")
+            await self._deliveries.uncertain(one, repr(error), delay=delay, is_attempt=True)
+        return "uncertain"
+
+    async def _landed(self, one: Delivery, outgoing: Outgoing, posted: Posted) -> str:
         if _is_stray(outgoing, posted):
             # The root was deleted: Slack put the reply into the channel, where nobody will understand it.
             return await self._root_gone(one, posted.ts)

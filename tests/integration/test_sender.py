@@ -231,14 +231,41 @@ async def test_a_passing_failure_is_tried_again_with_growing_pauses(outbox: Outb
 
 async def test_what_fails_each_time_becomes_a_dead_letter_and_the_thread_goes_on(outbox: Outbox) -> None:
     thread = await outbox.rooted_thread()
-    outbox.chat.fail_next(RuntimeError("a bug"), method="post", times=8)
+    outbox.chat.fail_next(BridgeError("odd"), method="post", times=8)
     id_ = await outbox.reply(thread, "bad")
     await outbox.reply(thread, "good")
     await outbox.settle()
     row = await outbox.row(id_)
     assert (row["state"], row["attempt"]) == (State.REFUSED, 8)
-    assert "a bug" in row["reason"]
+    assert "odd" in row["reason"]
     assert outbox.texts() == ["root of robin", "good"]
+
+
+@pytest.mark.parametrize("when", [When.BEFORE, When.AFTER])
+async def test_a_mistake_of_ours_around_a_post_leaves_it_in_doubt(outbox: Outbox, when: When) -> None:
+    thread = await outbox.rooted_thread()
+    outbox.chat.fail_next(RuntimeError("a bug"), method="post", when=when)
+    await outbox.reply(thread, "once")
+    await outbox.settle()
+    assert outbox.texts() == ["root of robin", "once"]
+
+
+async def test_a_mistake_that_comes_each_time_ends_as_a_dead_letter(outbox: Outbox) -> None:
+    thread = await outbox.rooted_thread()
+    outbox.chat.fail_next(RuntimeError("a bug"), method="post", times=8)
+    id_ = await outbox.reply(thread, "bad")
+    await outbox.reply(thread, "good")
+    await outbox.settle()
+    assert (await outbox.row(id_))["state"] == State.REFUSED
+    assert outbox.texts() == ["root of robin", "good"]
+
+
+async def test_a_mark_that_fails_by_a_mistake_of_ours_is_tried_again(outbox: Outbox) -> None:
+    line = outbox.chat.add_line(SUPPORT)
+    outbox.chat.fail_next(RuntimeError("a bug"), method="add_mark", times=2)
+    await outbox.mark(line, Mark.ACCEPTED)
+    await outbox.settle()
+    assert outbox.chat.marks_of(SUPPORT, line) == {Mark.ACCEPTED}
 
 
 async def test_refused_content_is_a_dead_letter_and_a_plain_sentence_stands_in_for_it(
@@ -581,10 +608,12 @@ class StuckChat:
 
     def __init__(self, outbox: Outbox) -> None:
         self.arrived, self.let_go = asyncio.Event(), asyncio.Event()
+        self.waiting = 0
         inner = outbox.chat.post
 
         async def post(outgoing: Outgoing) -> Posted:
             self.arrived.set()
+            self.waiting += 1
             await self.let_go.wait()
             return await inner(outgoing)
 
@@ -654,9 +683,9 @@ async def test_a_sender_that_stood_still_beyond_its_lease_does_not_post(outbox: 
     assert outbox.texts() == ["root of robin", "once"]
 
 
-async def _until(holds: Callable[[], bool], sender: Sender) -> None:
+async def _until(holds: Callable[[], bool], sender: Sender, *, within_s: float = 20) -> None:
     """Wake the sender until it has done that: its own clock runs, the rows' stands still."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(within_s):
         while not holds():
             sender.woken.set()
             await asyncio.sleep(0.01)
@@ -725,3 +754,84 @@ async def test_an_outcome_that_cannot_be_recorded_leaves_the_row_in_doubt(
     await outbox.settle()
     assert outbox.texts() == ["root of robin", "once"]
     assert (await outbox.row(id_))["state"] == State.DONE
+
+
+async def test_an_outcome_that_cannot_be_recorded_by_a_mistake_of_ours_is_looked_up(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = await outbox.rooted_thread()
+    await outbox.reply(thread, "once")
+    outbox.clock.pass_(5)
+
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(outbox.book, "done", broken)
+        patched.setattr(outbox.book, "uncertain", broken)
+        patched.setattr(outbox.book, "again", broken)
+        await outbox.sender.run_until_idle()
+    outbox.clock.pass_(16)
+    await outbox.book.rescue()
+    await outbox.settle()
+    assert outbox.texts() == ["root of robin", "once"]
+
+
+async def test_at_most_eight_calls_are_under_way_at_a_time(outbox: Outbox) -> None:
+    for number in range(10, 20):
+        channel = outbox.add_channel(ChannelId(f"C{number}"))
+        await outbox.thread(channel, channel)
+    stuck = StuckChat(outbox)
+
+    def are_waiting(wanted: int) -> bool:
+        outbox.clock.pass_(0.1)
+        return stuck.waiting >= wanted
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(outbox.sender.run())
+        await _until(lambda: are_waiting(8), outbox.sender)
+        with pytest.raises(TimeoutError):
+            await _until(lambda: are_waiting(9), outbox.sender, within_s=0.3)
+        assert len(await outbox.rows(state=State.SENDING)) == 8
+        stuck.let_go.set()
+        await _until(lambda: are_waiting(10) and len(outbox.chat.posts) == 10, outbox.sender)
+        outbox.sender.stop()
+
+
+async def test_a_sender_outlives_a_database_that_fails_whatever_it_does(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taking back, keeping leases, looking when to go on: each fails a few times, then all goes on."""
+    failures = dict.fromkeys(("rescue", "keep", "next_due"), 3)
+
+    for name in failures:
+        real = getattr(outbox.book, name)
+
+        async def flaky(*args: object, name: str = name, real: object = real, **more: object) -> object:
+            if failures[name]:
+                failures[name] -= 1
+                raise StoreUnavailable("store_unavailable")
+            assert callable(real)
+            return await real(*args, **more)
+
+        monkeypatch.setattr(outbox.book, name, flaky)
+    thread = await outbox.thread()
+    await outbox.reply(thread, "message")
+    sender = Sender(
+        outbox.store,
+        outbox.book,
+        outbox.chat,
+        worker="sturdy",
+        root_card=lambda conn, one: Notice(text="continued"),
+        lease_s=0.2,
+    )
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(sender.run())
+
+        def is_over() -> bool:
+            outbox.clock.pass_(0.01)
+            return not any(failures.values()) and len(outbox.chat.posts) == 2
+
+        await _until(is_over, sender)
+        sender.stop()
+    assert outbox.texts() == ["root of robin", "message"]
