@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
-# Processes that run tests; ARGS="-n 0 --pdb" for one that can be talked to.
+# Processes that run tests, one taking over the other's slow ones; ARGS="-n 0 --pdb" for one that can be talked to.
 WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help dev demo test check format bench screenshot lock upgrade
@@ -20,14 +21,14 @@ demo: dev ## the bridge against a simulated Jollor and Slack, played in the brow
 	@$(BIN)/jollor-slack demo $(ARGS)
 
 test: dev ## all tests (ARGS="-k webhook" for some)
-	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 check: dev ## exactly what CI runs: format, lint, types, import contracts, tests with branch coverage
 	@echo "ruff format"  && $(BIN)/ruff format --check --quiet .
 	@echo "ruff check"   && $(BIN)/ruff check --quiet .
 	@echo "mypy"         && $(BIN)/mypy --no-error-summary
 	@echo "lint-imports" && out=$$($(BIN)/lint-imports --no-logo) || { echo "$$out"; exit 1; }
-	@echo "pytest"       && $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term $(ARGS)
+	@echo "pytest"       && $(PYTEST) --cov --cov-report=term $(ARGS)
 
 format: dev ## put the code into the form that check wants
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
