@@ -32,6 +32,7 @@ class Calls:
     """Calls that the bridge made, by operation."""
     struck: Counter[str] = field(default_factory=Counter)
     """Those among them that a trouble struck."""
+    replies: list[WireEntry] = field(default_factory=list)
 
     @contextmanager
     def watch(self, stage: Stage) -> Iterator[None]:
@@ -55,6 +56,7 @@ class Calls:
         self.struck[entry.operation] += entry.fault is not None
         if entry.operation != "createMessageReply":
             return
+        self.replies.append(entry)
         is_unclear = entry.status is None or entry.status >= 500
         for line in LINE.findall(entry.request) if is_unclear else ():
             self.ended_unclear.setdefault(line, time.monotonic())

@@ -27,7 +27,7 @@ INTERNAL_SHARE = 0.08
 AS_TWO_EVENTS = 0.04
 """So many lines arrive as a second event with an id of its own."""
 UNDECIDED = 0.1
-"""So many questions nobody answers."""
+"""So many questions nobody answers while there is traffic."""
 DELAYED_EVENTS_S = 120.0
 """Slack itself says hourly."""
 THINKS_S = (5.0, 30.0)
@@ -55,7 +55,6 @@ class Question:
     labels: frozenset[str]
     is_doubt: bool
     choice: str | None = None
-    is_left: bool = False
 
 
 @dataclass
@@ -73,6 +72,8 @@ class People:
     """Customer by root's `ts`, of all roots."""
     questions: dict[str, Question] = field(default_factory=dict)
     arrived: Counter[str] = field(default_factory=Counter)
+    cares: asyncio.Event = field(default_factory=asyncio.Event)
+    """From when on nobody leaves a question open."""
     pressed: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(line, what was pressed about it), also if nobody heard the press."""
     _deciding: set[asyncio.Task[None]] = field(default_factory=set)
@@ -158,10 +159,9 @@ class People:
     # --- deciding ------------------------------------------------------------------------------------
 
     async def _decide(self, question: Question) -> None:
-        """Press until the buttons are gone, unless nobody cares."""
+        """Press until the buttons are gone; some questions nobody answers until the end."""
         if self.dice.random() < UNDECIDED:
-            question.is_left = True
-            return
+            await self.cares.wait()
         while True:
             await self.stage.slack.clock.sleep(self.dice.uniform(*THINKS_S))
             message = self.stage.slack.message(self.stage.support.id, question.ts)

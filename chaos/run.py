@@ -14,9 +14,11 @@ from chaos import troubles
 from chaos.evidence import Calls, collect
 from chaos.people import People
 from chaos.processes import LIVES_S, Killer, Process, processes_of
+from chaos.story import tell
 from chaos.verdict import Evidence, Rule, Verdict, judge
 from tests.scenario.stage import Stage, open_stage
 
+STORIES = 12
 QUIET_S = 2.0
 """So long (real seconds) nothing may be missing or move before a run counts as settled."""
 PATIENCE_REAL_S, PATIENCE_S = 40.0, 600.0
@@ -55,6 +57,8 @@ class Outcome:
     lost_by_slack: int
     has_settled: bool
     took_s: float
+    story: str
+    """Of what broke a promise."""
     log: str
 
 
@@ -79,16 +83,19 @@ async def run(plan: Plan, folder: Path, database_url: str) -> Outcome:
                     return collect(stage, people, calls)
 
                 kills = await _traffic(plan, people, processes)
+                people.cares.set()
                 await _settle(plan, stage, people, look, quiet_s=0)  # what waited meets troubles, too
                 struck = troubles.struck(rules)
                 stage.faults.clear()
                 has_settled = await _settle(plan, stage, people, look, quiet_s=QUIET_S)
             delayed.cancel()
             evidence = collect(stage, people, calls)
+            verdict = judge(evidence)
+            culprits = [what[:6] for whats in verdict.broken.values() for what in whats][:STORIES]
             await people.go_home()
             return Outcome(
                 plan,
-                judge(evidence),
+                verdict,
                 evidence,
                 kills,
                 struck,
@@ -97,6 +104,7 @@ async def run(plan: Plan, folder: Path, database_url: str) -> Outcome:
                 len(stage.slack.courier.lost),
                 has_settled,
                 time.monotonic() - began,
+                tell(stage, people, calls, dict.fromkeys(culprits)),
                 "\n".join(process.said() for process in processes),
             )
         finally:
@@ -218,4 +226,4 @@ def table(outcome: Outcome) -> str:
     lines = ["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)]
     for rule, whats in verdict.broken.items():
         lines.append(f"\n**{rule.value}**: {', '.join(whats[:20])}{' …' if len(whats) > 20 else ''}")
-    return "\n".join(lines)
+    return "\n".join([*lines, outcome.story])
