@@ -233,11 +233,13 @@ async def test_a_kill_anywhere_on_the_way_to_jollor_loses_no_line_and_repeats_no
             on_their_way = {row[0] for row in rows}
             await stage.service.kill()
         assert on_their_way == {f"Answer to {name}" for name in ("Cleo", "Dan", "Eve", "Finn")}
+        event = stage.slack.events.of_message(stage.support.id, typed["Ada"])
+        assert event.id not in stage.slack.courier.acknowledged, "what was not committed is not acknowledged"
         for rule in stage.faults.rules():
             if not rule.id.startswith("silent"):
                 stage.faults.remove(rule.id)
         await stage.service.start()
-        stage.slack.repeat_event(stage.support.id, typed["Ada"])  # however long the start took
+        stage.slack.repeat_event(stage.support.id, typed["Ada"])  # Slack does, however long the start took
 
         arrives = ("Ada", "Bea", "Dan", "Finn")
         marks = dict.fromkeys(arrives, "white_check_mark") | {"Cleo": "warning", "Eve": "warning"}
