@@ -395,8 +395,8 @@ def remember_line(
 
 
 def line_at(conn: Connection, ref: LineRef) -> KnownLine | None:
-    """Return a line that was dealt with."""
-    row = conn.execute(select(lines).where(*_at(ref))).mappings().first()
+    """Return a line that was dealt with; nobody else changes it until the transaction ends."""
+    row = conn.execute(select(lines).where(*_at(ref)).with_for_update()).mappings().first()
     if row is None:
         return None
     return KnownLine(
