@@ -1,8 +1,9 @@
 """Both databases for the tests: a PostgreSQL server of our own from a wheel, and files for SQLite.
 
 The server keeps nothing safe from a power cut (that is what makes it fast) and listens on a Unix socket only,
-so its address stays the same when a test stops and starts it. Every test gets a database of its own, copied
-from a template that the migrations made once per session.
+so its address stays the same when a test stops and starts it. Every test has a database to itself: a copy of
+a template that the migrations made once per session, emptied for the next test if it still looks like the
+template, since copying takes a hundred times as long.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import pytest
 
 from bridge.store import schema
 from bridge.store.engine import Store
+from bridge.store.tables import metadata
 
 TEMPLATE = "template_of_ours"
 START_TAKES_S = 30.0
@@ -52,6 +54,8 @@ class PostgresServer:
         if self._owner is not None:
             os.chown(self._folder, pwd.getpwnam(self._owner).pw_uid, pwd.getpwnam(self._owner).pw_gid)
         self._process: subprocess.Popen[bytes] | None = None
+        self.spare: list[str] = []
+        """Databases with all tables and nothing in them."""
         self._run(
             "initdb",
             "-U",
@@ -74,13 +78,19 @@ class PostgresServer:
         """Return the address of `database` for the bridge."""
         return f"postgresql+asyncpg://postgres@/{database}?host={self._folder}"
 
-    async def execute(self, sql: str, *, database: str = "postgres") -> None:
-        """Run one statement outside of a transaction."""
+    @contextlib.asynccontextmanager
+    async def connected(self, database: str) -> AsyncIterator[asyncpg.Connection]:
+        """A connection outside of any transaction."""
         connection = await asyncpg.connect(host=str(self._folder), user="postgres", database=database)
         try:
-            await connection.execute(sql)
+            yield connection
         finally:
             await connection.close()
+
+    async def execute(self, sql: str) -> None:
+        """Run one statement."""
+        async with self.connected("postgres") as connection:
+            await connection.execute(sql)
 
     def start(self) -> None:
         """Start the server; return when it takes connections."""
@@ -168,23 +178,63 @@ async def _make_template(server: PostgresServer) -> None:
 @pytest.fixture
 async def postgres_url(postgres: PostgresServer) -> AsyncIterator[str]:
     """The address of an empty PostgreSQL database."""
-    async with _database(postgres, template="template1") as url:
-        yield url
+    name = await _created(postgres, template="template1")
+    yield postgres.url(name)
+    await _drop(postgres, name)
 
 
 @pytest.fixture
 async def migrated_postgres_url(postgres: PostgresServer) -> AsyncIterator[str]:
     """The address of a PostgreSQL database with all tables."""
-    async with _database(postgres, template=TEMPLATE) as url:
-        yield url
+    name = postgres.spare.pop() if postgres.spare else await _created(postgres, template=TEMPLATE)
+    yield postgres.url(name)
+    if await _emptied(postgres, name):
+        postgres.spare.append(name)
+    else:
+        await _drop(postgres, name)
 
 
-@contextlib.asynccontextmanager
-async def _database(server: PostgresServer, *, template: str) -> AsyncIterator[str]:
+async def _created(server: PostgresServer, *, template: str) -> str:
     name = f"test_{secrets.token_hex(6)}"
     await server.execute(f"create database {name} template {template}")
-    yield server.url(name)
+    return name
+
+
+async def _drop(server: PostgresServer, name: str) -> None:
     await server.execute(f"drop database if exists {name} with (force)")
+
+
+LOOKS = """
+select (select version_num from alembic_version)
+    || (select md5(string_agg(table_name || column_name || data_type, ',' order by table_name, column_name))
+        from information_schema.columns where table_schema = 'public')
+    || (select count(*) from pg_indexes where schemaname = 'public')
+    || (select count(*) from pg_db_role_setting)
+"""
+CLEAN = """
+select pg_terminate_backend(pid) from pg_stat_activity
+    where datname = current_database() and pid != pg_backend_pid();
+{deletes};
+select setval(schemaname || '.' || sequencename, 1, false) from pg_sequences;
+"""
+BLOATED = """
+select max(pg_relation_size(oid)) > 500000 from pg_class where relnamespace = 'public'::regnamespace
+"""
+
+
+async def _emptied(server: PostgresServer, name: str) -> bool:
+    """Empty the database; False if it is gone, changed, or so full that its indexes would remember."""
+    try:
+        async with server.connected(name) as connection, server.connected(TEMPLATE) as template:
+            if await connection.fetchval(BLOATED) or await connection.fetchval(
+                LOOKS
+            ) != await template.fetchval(LOOKS):
+                return False
+            deletes = ";".join(f"delete from {table.name}" for table in metadata.sorted_tables)
+            await connection.execute(CLEAN.format(deletes=deletes))
+            return True
+    except asyncpg.PostgresError:
+        return False
 
 
 @pytest.fixture(scope="session")
