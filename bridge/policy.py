@@ -14,6 +14,7 @@ from bridge.model import Person, ReplyRules, TargetKind
 INTERNAL_MARKS = ("//", "🔇")
 LATE_AFTER = timedelta(minutes=10)
 """A line that reaches the bridge later than this after it was typed does not go out by itself (DESIGN 4)."""
+OVERTAKEN = "A line that was typed after this one went out before it. Send this one all the same?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def why_ask(line: LineTyped, *, is_overtaken: bool, scale: float) -> str | None:
     if late > LATE_AFTER / scale:
         return f"This was typed {_in_words(late)} before it reached the bridge. Send it now?"
     if is_overtaken:
-        return "A line that was typed after this one went out before it. Send this one all the same?"
+        return OVERTAKEN
     return None
 
 

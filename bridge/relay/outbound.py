@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from bridge import intents
-from bridge.content import ActionId, Button, Notice
+from bridge.content import Notice
 from bridge.deliveries import put_notice
 from bridge.errors import Snooze
 from bridge.events import LineDeleted, LineEdited, LineTyped, MarkWaiting, SendReply
@@ -32,6 +32,7 @@ from bridge.relay.cards import Cards
 from bridge.relay.marks import say, set_mark
 from bridge.relay.outside import Outside
 from bridge.relay.places import Line, Place, link_of, may_be_landing, place_of
+from bridge.relay.release import ask_late
 from bridge.relay.replies import WAITING_AFTER
 from bridge.store.engine import Store
 
@@ -169,7 +170,7 @@ class Outbound:
         if question is None:
             self._put_in_lane(conn, now, thread, line, intent, due_at)
         else:
-            self._ask_first(conn, now, thread, line, intent, event.text, question)
+            ask_late(conn, now, thread, line, intent, event.text, question)
 
     def _put_in_lane(
         self,
@@ -190,34 +191,6 @@ class Outbound:
             ],
             now,
         )
-
-    def _ask_first(
-        self,
-        conn: Connection,
-        now: datetime,
-        thread: Thread,
-        line: LineRef,
-        intent: IntentId,
-        text: str,
-        question: str,
-    ) -> None:
-        """Hold a line that comes late until a person says that it still holds."""
-        intents.move(
-            conn,
-            intent,
-            now,
-            frm=[IntentState.PENDING],
-            to=IntentState.HELD,
-            reason="came late",
-            held_for="late",
-            asked_at=now,
-        )
-        set_mark(conn, now, line, Mark.WAITING)
-        buttons = (
-            Button(action=ActionId.SEND_ANYWAY, label="Send", value=intent, style="primary"),
-            Button(action=ActionId.SETTLE_DROP, label="Drop", value=intent),
-        )
-        say(conn, now, thread, line, question, quote=text, buttons=buttons)
 
     def _window(self, link: Link | None) -> timedelta:
         own = link.undo_window_s if link is not None else None

@@ -9,10 +9,10 @@ from sqlalchemy import Connection, exists, select, text
 
 from bridge.deliveries import State
 from bridge.events import LineDeleted, LineEdited, LineTyped, reading_lane
-from bridge.ids import ChannelId, MessageTs, TeamId, ThreadRef, ts_order
+from bridge.ids import ChannelId, LineRef, MessageTs, TeamId, ThreadRef, ts_order
 from bridge.links import links_of
 from bridge.mapping import thread_at
-from bridge.model import Link, LinkKind, TargetKind, Thread
+from bridge.model import Link, LinkKind, Target, TargetKind, Thread
 from bridge.routing import choose
 from bridge.store.tables import deliveries, jobs, threads
 
@@ -55,6 +55,16 @@ def has_unread(conn: Connection, thread: Thread) -> bool:
         text("state in ('available', 'running')"),  # in the words of the index
     )
     return bool(conn.execute(select(waiting)).scalar())
+
+
+def is_not_first(conn: Connection, target: Target, line: LineRef) -> bool:
+    """Return whether a line that was typed before `line` has come into the lane of `target`, to go first."""
+    earlier = exists().where(
+        jobs.c.lane == target.lane("out"),
+        jobs.c.lane_order < ts_order(line.ts),
+        text("state = 'available'"),  # in the words of the index
+    )
+    return bool(conn.execute(select(earlier)).scalar())
 
 
 def may_be_landing(conn: Connection, line: Line) -> bool:

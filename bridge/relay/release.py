@@ -1,4 +1,4 @@
-"""Replies that wait for a decision: held in order, and put back in their lane in order."""
+"""Replies that wait for a decision: held in order, back in their lane in order; late lines asked about."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from bridge import intents
+from bridge.content import ActionId, Button
 from bridge.events import SendReply
-from bridge.ids import IntentId, new_id, ts_order
+from bridge.ids import IntentId, LineRef, new_id, ts_order
 from bridge.intents import Intent, IntentState
 from bridge.mapping import thread_by_id
-from bridge.model import Mark
+from bridge.model import Mark, Thread
 from bridge.queue.jobs import NewJob, put_in
 from bridge.relay.marks import say, set_mark
 
@@ -67,3 +68,31 @@ def release(conn: Connection, now: datetime, pending: Sequence[Intent]) -> None:
         for one in pending
     ]
     put_in(conn, new, now)
+
+
+def ask_late(
+    conn: Connection,
+    now: datetime,
+    thread: Thread,
+    line: LineRef,
+    intent: IntentId,
+    text: str,
+    question: str,
+) -> None:
+    """Hold a line that comes late until a person says that it still holds."""
+    intents.move(
+        conn,
+        intent,
+        now,
+        frm=[IntentState.PENDING],
+        to=IntentState.HELD,
+        reason="came late",
+        held_for="late",
+        asked_at=now,
+    )
+    set_mark(conn, now, line, Mark.WAITING)
+    buttons = (
+        Button(action=ActionId.SEND_ANYWAY, label="Send", value=intent, style="primary"),
+        Button(action=ActionId.SETTLE_DROP, label="Drop", value=intent),
+    )
+    say(conn, now, thread, line, question, quote=text, buttons=buttons)

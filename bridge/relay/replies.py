@@ -19,14 +19,14 @@ from bridge.ids import IntentId
 from bridge.intents import Intent, IntentState
 from bridge.mapping import last_incoming, seen_messages, thread_by_id
 from bridge.model import Mark, Message, MessageList
-from bridge.policy import why_not
+from bridge.policy import OVERTAKEN, why_not
 from bridge.ports import Social
 from bridge.queue.jobs import Job, NewJob, put_in
 from bridge.relay.cards import Cards
 from bridge.relay.echoes import Echoes
 from bridge.relay.marks import say, set_mark
-from bridge.relay.places import has_unread, link_of
-from bridge.relay.release import hold_behind
+from bridge.relay.places import has_unread, is_not_first, link_of
+from bridge.relay.release import ask_late, hold_behind
 from bridge.relay.settling import Settling
 from bridge.store.engine import Store
 
@@ -137,6 +137,12 @@ class Replies:
             return None
         if self._stands_back(conn, current, now):
             return None
+        if current.decision is None and intents.is_overtaken(conn, current.line, current.thread):
+            # Two processes took this line and began the later one in the same moment.
+            thread = thread_by_id(conn, current.thread)
+            assert thread is not None
+            ask_late(conn, now, thread, current.line, current.id, current.text, OVERTAKEN)
+            return None
         unseen = self._settle_first(conn, now, current, snapshot)
         if unseen is not None and current.decision != "anyway":
             self._ask_first(conn, now, current, unseen)
@@ -168,8 +174,10 @@ class Replies:
     def _stands_back(self, conn: Connection, intent: Intent, now: datetime) -> bool:
         """Lines go out in the order in which they were typed: is an earlier one, or a change, still to come?
 
-        Only for a moment, so that nothing that is stuck holds up the lines behind it.
+        What has no place in the lane only for a moment, so that nothing that is stuck holds up the rest.
         """
+        if is_not_first(conn, intent.target, intent.line):
+            return True
         if intents.would_overtake(conn, intent, now - STANDS_BACK):
             return True
         thread = thread_by_id(conn, intent.thread)

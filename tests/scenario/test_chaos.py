@@ -8,6 +8,9 @@ import pytest
 
 from chaos.run import Plan, run, table
 from chaos.verdict import Rule
+from sandbox.faults import Fault, FaultKind
+from sandbox.wire import End
+from tests.scenario.stage import open_stage
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -47,3 +50,22 @@ async def test_a_bridge_that_is_broken_on_purpose_is_found_out(
     )
     outcome = await run(plan, tmp_path, migrated_sqlite_url)
     assert outcome.verdict.broken.get(rule), f"{table(outcome)}\n{outcome.log}"
+
+
+async def test_a_line_that_comes_while_jollor_is_slow_to_answer_for_the_next_one_still_goes_first(
+    tmp_path: Path, migrated_sqlite_url: str
+) -> None:
+    """What the chaos run found: its place was lost while the later line was being prepared for long."""
+    async with open_stage(tmp_path, migrated_sqlite_url) as stage:
+        robin = stage.writes("Two questions")
+        root = await stage.thread("Two questions")
+        await stage.line(root, "Two questions")
+        slow = Fault(FaultKind.DELAY, seconds=3.5 * stage.slack.clock.scale)
+        for operation in ("getMessageCapabilities", "listConversationMessages"):
+            stage.faults.add(End.JOLLOR, slow, operation, times=1)
+        late = Fault(FaultKind.POSTPONE, seconds=0.5 * stage.slack.clock.scale)
+        stage.faults.add(End.SLACK, late, "message", where={"text": "first"})
+        first, second = stage.types("the first", root), stage.types("the second", root)
+        await stage.customer_has(robin, "the first", "the second")
+        for ts in (first, second):
+            await stage.marked(ts, "white_check_mark")
