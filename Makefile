@@ -10,7 +10,7 @@ WORKERS ?= 2
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test check format bench screenshot lock upgrade
+.PHONY: help dev demo test check format bench chaos screenshot lock upgrade
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -35,6 +35,9 @@ format: dev ## put the code into the form that check wants
 
 bench: dev ## figures for docs/benchmarks.md
 	@$(BIN)/python -m bench $(ARGS)
+
+chaos: dev ## the service under kills and faults, judged by what both ends received; docs/reliability.md
+	@$(BIN)/python -m chaos $(ARGS)
 
 screenshot: dev ## take the demo page's picture for the README (needs Chromium)
 	@$(BIN)/python -m bench.screenshot $(ARGS)
