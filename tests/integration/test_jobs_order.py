@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 
+import pytest
+from sqlalchemy import Connection
+
 from bridge.errors import BridgeError
-from bridge.queue.jobs import Jobs, NewJob
+from bridge.queue import claim as claim_module
+from bridge.queue import turn
+from bridge.queue.jobs import CLAIM_TRIES, Jobs, NewJob
 from bridge.queue.retry import Discard, RunAgain, after_failure
 from bridge.store.engine import Store
 from tests.queue_support import (
@@ -136,6 +141,28 @@ async def test_several_claimers_at_once_never_share_a_job_or_a_lane(jobs: Jobs) 
     rest = await claim(jobs)
     assert len(lanes) + len(rest) == 12
     assert {name.partition("-")[2] for claimed in [*claims, rest] for name in names_of(claimed)} == {"0"}
+
+
+@pytest.mark.parametrize("conflicts", [1, CLAIM_TRIES])
+async def test_a_claim_that_another_process_foiled_is_made_again(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, conflicts: int
+) -> None:
+    """What is looked at here is older than what is written: the other one's job runs by then."""
+    await put(jobs, "running", "behind")
+    await claim(jobs, "other")
+    await put(jobs, "free", lane="elsewhere")
+    [behind] = [view.id for view in await jobs.listed(["available"]) if '"behind"' in view.args]
+    stale = [[behind]] * conflicts
+
+    def may_start(conn: Connection, now: datetime, limit: int) -> list[int]:
+        return list(stale.pop()) if stale else turn.may_start(conn, now, limit)
+
+    monkeypatch.setattr(claim_module, "may_start", may_start)
+    jobs.woken.clear()
+    claimed = names_of(await claim(jobs))
+    assert claimed == ([] if conflicts == CLAIM_TRIES else ["free"])
+    assert jobs.woken.is_set() is (conflicts == CLAIM_TRIES)
+    assert names_of(await claim(jobs, "later")) == (["free"] if conflicts == CLAIM_TRIES else [])
 
 
 async def test_followers_are_the_later_ones_of_the_same_kind_in_order(jobs: Jobs) -> None:

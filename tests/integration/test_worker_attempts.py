@@ -148,6 +148,26 @@ async def test_a_farewell_that_breaks_does_not_keep_the_job(
     assert "job.farewell_broke" in caplog.text
 
 
+async def test_a_farewell_that_the_database_refuses_is_said_again(
+    jobs: Jobs, clocked: Store, quick: None
+) -> None:
+    said: list[str] = []
+
+    async def farewell(event: Any, sentence: str) -> None:
+        said.append(sentence)
+        if len(said) == 1:
+            raise StoreUnavailable("locked")
+
+    recorder = Recorder(PermanentError("not_found", user_message="It is gone."))
+    handlers = Handlers(
+        {"conversation_changed": recorder.handle}, farewells={"conversation_changed": farewell}
+    )
+    await put(jobs, "a")
+    await Worker(clocked, jobs, handlers).run_until_idle()
+    assert said == ["It is gone.", "It is gone."]
+    assert await jobs.counts() == {"discarded": 1}
+
+
 async def test_nobody_is_told_of_a_job_that_somebody_else_has_taken_over(
     jobs: Jobs, clocked: Store, clock: HandClock
 ) -> None:

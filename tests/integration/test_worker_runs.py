@@ -280,6 +280,30 @@ async def test_a_worker_outlives_what_breaks_beneath_it(
             await until(lambda: site.ended == ["a"])
 
 
+@pytest.mark.parametrize("name", ["rescue", "hand_back"])
+async def test_a_worker_that_can_neither_take_back_nor_hand_back_says_so_and_leaves_it_to_the_lease(
+    store: Store,
+    jobs: Jobs,
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+) -> None:
+    async def refused(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("locked", user_message="The database is locked.")
+
+    monkeypatch.setattr(jobs, name, refused)
+    site.gate.clear()
+    worker = Worker(store, jobs, site.handlers, poll_s=NEVER_S, grace_s=0.05, alone=True)
+    async with running(worker):
+        await put(jobs, "a")
+        await until(lambda: site.started == ["a"])
+    assert {"rescue": "worker.recover_failed", "hand_back": "worker.hand_back_failed"}[
+        name
+    ] in caplog.messages
+    assert await jobs.counts() == {"rescue": {"available": 1}, "hand_back": {"running": 1}}[name]
+
+
 async def test_a_worker_outlives_a_locked_file(
     migrated_sqlite_url: str, tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
