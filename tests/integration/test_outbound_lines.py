@@ -257,6 +257,7 @@ async def test_a_line_is_known_by_its_ts_and_by_its_client_msg_id(relay: Relay) 
     await relay.link()
     root = await relay.thread()
     line = await relay.types("Yes.", root, client_msg_id="one")
+    await relay.pass_(0.1)  # the others would race for being the first that is recorded
     await relay.jobs.put(line)
     await relay.jobs.put(line.model_copy(update={"client_msg_id": None}))
     await relay.types("Yes.", root, client_msg_id="one")
