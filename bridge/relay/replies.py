@@ -76,7 +76,7 @@ class Replies:
         now = await self._store.read(self._store.now)
         if intent.deadline is None or now > intent.deadline + DOUBT_LASTS / self._scale:
             event = SettleReply(project_id=intent.target.project, intent_id=intent.id)
-            await self._settling.could_not_settle(event, "looking took too long")
+            await self._settling.look_and_ask(event)
             return
         raise Snooze("in_doubt", delay=LANE_LOOK)
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from bridge import intents
 from bridge.content import ActionId, Button, CardState, Notice
 from bridge.deliveries import put_update
-from bridge.errors import Snooze
+from bridge.errors import BridgeError, Snooze, StoreUnavailable, TargetDown
 from bridge.events import ButtonPressed, SettleReply
 from bridge.ids import ChannelId, IntentId, MessageTs, TeamId, UserId
 from bridge.intents import Intent, IntentState
@@ -37,6 +37,7 @@ LOOKS_S = (0.0, 5.0, 15.0, 45.0, 120.0)
 NOT_YOURS = "Guests and people from other organisations cannot decide about replies to customers."
 NOT_AGAIN = "It is not sent again by itself."
 DOUBT = f"It is not known whether this reached the customer; Jollor does not show it. {NOT_AGAIN}"
+SETTLED = "This is settled: it did arrive, it is in Jollor."
 CUT = f"It cannot be told whether this reached the customer: Jollor's list is cut. {NOT_AGAIN}"
 
 
@@ -61,20 +62,34 @@ class Settling:
 
         await self._store.write(ask)
 
+    async def look_and_ask(self, event: SettleReply) -> None:
+        """Look a last time, then ask: the bridge itself may have been away since it last looked, if ever."""
+        intent = await self._store.read(lambda conn: intents.by_id(conn, IntentId(event.intent_id)))
+        if intent is None or intent.state is not IntentState.UNKNOWN or intent.asked_at is not None:
+            return
+        try:
+            listed = await self._list(intent, is_last=True)
+        except (Snooze, TargetDown, StoreUnavailable):
+            raise  # while Jollor is away, nothing of this lane could go out either
+        except BridgeError:
+            await self.could_not_settle(event, "looking took too long")
+            return
+        await self._store.write(lambda conn: self._look(conn, intent.id, listed, is_last=True))
+
     async def settle_reply(self, event: SettleReply, job: Job) -> None:
         """Look once; come back for the next look, or ask after the last."""
         id_ = IntentId(event.intent_id)
         intent = await self._store.read(lambda conn: intents.by_id(conn, id_))
         if intent is None or intent.state is not IntentState.UNKNOWN or intent.asked_at is not None:
             return
-        listed = await self._list(intent)
-        wait = await self._store.write(lambda conn: self._look(conn, id_, listed))
+        is_last = intent.looks + 1 >= len(LOOKS_S)
+        listed = await self._list(intent, is_last=is_last)
+        wait = await self._store.write(lambda conn: self._look(conn, id_, listed, is_last=is_last))
         if wait is not None:
             raise Snooze("look_again", delay=wait)
 
-    async def _list(self, intent: Intent) -> MessageList:
+    async def _list(self, intent: Intent, *, is_last: bool) -> MessageList:
         project, id_ = intent.target.project, intent.target.conversation
-        is_last = intent.looks + 1 >= len(LOOKS_S)
         last_message_at = None
         if is_last:  # whether the list may be cut matters only where nothing is found
             for known in await self._social.conversations(project):
@@ -82,7 +97,9 @@ class Settling:
                     last_message_at = known.last_message_at
         return await self._social.messages(project, id_, last_message_at=last_message_at)
 
-    def _look(self, conn: Connection, id_: IntentId, listed: MessageList) -> timedelta | None:
+    def _look(
+        self, conn: Connection, id_: IntentId, listed: MessageList, *, is_last: bool
+    ) -> timedelta | None:
         """Settle what the list settles; return how long to wait for the next look, None if this is over."""
         now = self._store.now(conn)
         intent = intents.by_id(conn, id_)
@@ -97,7 +114,7 @@ class Settling:
             return None
         looks = intent.looks + 1
         intents.change(conn, id_, looks=looks)
-        if looks < len(LOOKS_S):
+        if not is_last and looks < len(LOOKS_S):
             return timedelta(seconds=LOOKS_S[looks] - LOOKS_S[looks - 1])
         self.ask(conn, now, intent, CUT if listed.is_cut else DOUBT)
         return None
@@ -154,6 +171,9 @@ class Settling:
         now = self._store.now(conn)
         intent = intents.by_id(conn, IntentId(event.value), lock=True)
         if intent is None or intent.asked_at is None:
+            if intent is not None and intent.state is IntentState.CONFIRMED and intent.decision is None:
+                # found after people were asked, before anybody decided
+                self._close_question(conn, now, event, intent, SETTLED)
             return
         frm = [IntentState.UNKNOWN] if intent.state is IntentState.UNKNOWN else [IntentState.HELD]
         moved = intents.move(
@@ -178,19 +198,19 @@ class Settling:
             set_mark(conn, now, intent.line, Mark.FAILED)  # it was never sent
         released = [intent] if to is IntentState.PENDING else []
         release(conn, now, [*released, *unhold(conn, now, intent)])
-        self._close_question(conn, now, event, intent, words)
+        self._close_question(conn, now, event, intent, f"<@{event.user_id}> {words}.")
 
     async def send_anyway(self, event: ButtonPressed, job: Job) -> None:
         """A person has a line sent that was held back."""
         await self._pressed(event, IntentState.PENDING, "anyway", "has it sent")
 
     def _close_question(
-        self, conn: Connection, now: datetime, event: ButtonPressed, intent: Intent, words: str
+        self, conn: Connection, now: datetime, event: ButtonPressed, intent: Intent, sentence: str
     ) -> None:
-        """Redraw the notice without its buttons, with who decided what."""
+        """Redraw the notice without its buttons, with who decided what, or that nobody has to."""
         if event.message_ts is None:
             return
-        notice = Notice(text=f"<@{event.user_id}> {words}.", quote=intent.text)
+        notice = Notice(text=sentence, quote=intent.text)
         put_update(
             conn,
             now,
