@@ -6,8 +6,8 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_QUIET=1
 # The locked versions come first: this layer changes only when the lock does. The build backend is locked, too.
 COPY requirements/run.txt requirements/build.txt requirements/
 RUN python -m venv --without-pip /opt/bridge \
-    && pip --python /opt/bridge install --require-hashes --requirement requirements/run.txt \
-    && pip install --require-hashes --requirement requirements/build.txt
+    && pip --python /opt/bridge install --no-deps --require-hashes --requirement requirements/run.txt \
+    && pip install --no-deps --require-hashes --requirement requirements/build.txt
 COPY . .
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
     && pip --python /opt/bridge install --no-deps --no-index /wheels/*.whl
