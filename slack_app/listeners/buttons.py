@@ -58,10 +58,11 @@ def presses(body: Mapping[str, Any]) -> list[tuple[ButtonPressed, str | None]]:
     for action in actions if isinstance(actions, list) else []:
         if not isinstance(action, Mapping):
             continue
-        if action.get("action_id") in _KNOWN:
+        action_id = _str(action.get("action_id"))
+        if action_id in _KNOWN:
             found.append((_press(body, action), _key(body, action)))
-        elif action.get("action_id") != ActionId.OPEN_DASHBOARD:
-            log.warning("slack.unknown_action", extra={"action": str(action.get("action_id"))[:100]})
+        elif action_id != ActionId.OPEN_DASHBOARD:
+            log.warning("slack.unknown_action", extra={"action": action_id[:100]})
     return found
 
 

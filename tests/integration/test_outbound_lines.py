@@ -316,6 +316,8 @@ async def test_a_writer_is_told_once_per_place_and_one_whom_it_cannot_be_told_co
     await relay.link()
     ours = await relay.thread()
     relay.chat.fail_next(PermanentError("user_not_in_channel"), method="whisper")
+    await relay.types("Dear Robin", None, user_id="UANNA")
+    await relay.pass_(1)  # hers is the one that fails, not whichever is told first
     for text in ("Dear Robin", "Is this on?"):
         await relay.types(text, None, user_id="UANNA")
         await relay.types(text, None)

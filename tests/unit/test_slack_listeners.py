@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.content import ActionId
@@ -116,6 +116,7 @@ _json = st.recursive(
         st.sampled_from(["actions", "team", "user", "channel", "container", "message", "response_url"]), _json
     )
 )
+@example({"actions": [{"action_id": []}]})
 def test_any_body_gives_presses_or_none(strange: dict[str, Any]) -> None:
     presses(strange)
 
