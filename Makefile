@@ -6,8 +6,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
 # Processes that run tests, one taking over the other's slow ones; ARGS="-n 0 --pdb" for one that can be talked to.
-WORKERS ?= 2
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+# More than there are cores: many tests wait for a process, a lease or a retry. Hundreds of them start the service,
+# which is quicker where Python may keep what it has compiled.
+WORKERS ?= 4
+PYTEST = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help dev demo test check format bench chaos screenshot lock upgrade
