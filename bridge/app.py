@@ -35,6 +35,7 @@ from bridge.relay.cards import Cards
 from bridge.relay.catchup import CatchUp, came_back
 from bridge.relay.commands import Commands
 from bridge.relay.dialogues import Dialogues
+from bridge.relay.hints import Hints
 from bridge.relay.inbound import Inbound
 from bridge.relay.outbound import Outbound
 from bridge.relay.posts import Posts
@@ -269,6 +270,7 @@ def make_workers(bridge: Bridge, *, alone: bool) -> tuple[Worker, Sender]:
 
 def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
     inbound = Inbound(bridge.store, bridge.social, cards, scale=scale)
+    hints = Hints(bridge.store, bridge.social, cards)
     posts = Posts(bridge.store, bridge.social, cards)
     dialogues = Dialogues(bridge.store, inbound, cards)
     alerts = Alerts(bridge.store, cards, scale=scale)
@@ -298,8 +300,8 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
     )
     by_kind: dict[str, Handler] = {
         "conversation_changed": inbound.conversation_changed,
-        "message_hinted": inbound.message_hinted,
-        "message_missing": inbound.message_missing,
+        "message_hinted": hints.message_hinted,
+        "message_missing": hints.message_missing,
         "post_changed": posts.post_changed,
         "dialogue_changed": dialogues.dialogue_changed,
         "profile_expired": alerts.profile_expired,
@@ -338,9 +340,9 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         farewells={
             "button_pressed": commands.could_not_do,
             "command_given": commands.could_not_do,
-            "conversation_changed": inbound.could_not_read,
-            "message_hinted": inbound.could_not_read,
-            "message_missing": inbound.could_not_read,
+            "conversation_changed": hints.could_not_read,
+            "message_hinted": hints.could_not_read,
+            "message_missing": hints.could_not_read,
             "settle_reply": settling.could_not_settle,
             "post_changed": posts.post_not_read,
             "send_reply": replies.could_not_send,

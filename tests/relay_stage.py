@@ -16,6 +16,7 @@ from bridge.model import Channel, LinkKind, Mark, Person, Project
 from bridge.queue.jobs import Job, Jobs
 from bridge.queue.worker import Handler, Handlers, Worker
 from bridge.relay.cards import Cards
+from bridge.relay.hints import Hints
 from bridge.relay.inbound import Inbound
 from bridge.relay.outbound import Outbound
 from bridge.relay.replies import Replies
@@ -57,6 +58,7 @@ class Relay:
         cards = Cards(dashboard_url="https://jollor.example")
         window = timedelta(seconds=self.undo_window_s)
         inbound = Inbound(self.store, self.social, cards)
+        hints = Hints(self.store, self.social, cards)
         outbound = self.outbound = Outbound(self.store, self.chat, cards, undo_window=window)
         settling = Settling(self.store, self.chat, self.social, cards)
         replies = Replies(self.store, self.social, cards, settling)
@@ -76,7 +78,7 @@ class Relay:
             Handlers(
                 by_kind={
                     "conversation_changed": inbound.conversation_changed,
-                    "message_missing": inbound.message_missing,
+                    "message_missing": hints.message_missing,
                     "line_typed": outbound.line_typed,
                     "line_edited": outbound.line_edited,
                     "line_deleted": outbound.line_deleted,
@@ -90,7 +92,7 @@ class Relay:
                     "line_typed": outbound.could_not_take,
                     "send_reply": replies.could_not_send,
                     "settle_reply": settling.could_not_settle,
-                    "message_missing": inbound.could_not_read,
+                    "message_missing": hints.could_not_read,
                 },
             ),
         )

@@ -8,47 +8,35 @@ Outgoing messages settle our intents; what matches none is somebody else's and s
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from prometheus_client import Counter
 from sqlalchemy import Connection
 
-from bridge.content import (
-    CardState,
-    Context,
-    Entry,
-    Notice,
-    Origin,
-)
-from bridge.deliveries import put_channel_post, put_notice, put_reply, put_root
-from bridge.errors import BridgeError, PermanentError, Snooze, StoreUnavailable, TargetDown
-from bridge.events import ConversationChanged, MessageHinted, MessageMissing
+from bridge.errors import BridgeError, Snooze, StoreUnavailable, TargetDown
+from bridge.events import ConversationChanged
 from bridge.ids import ConversationId, MessageId, ProjectId
 from bridge.links import links_of
-from bridge.mapping import (
-    Origin as Whose,
-)
+from bridge.mapping import Origin as Whose
 from bridge.mapping import (
     conversation,
     hold,
-    open_thread,
     remember_conversation,
     remember_message,
     seen_messages,
-    shown,
-    threads_of,
     update_conversation,
 )
-from bridge.model import Link, LinkKind, Message, Target, TargetKind, Thread
+from bridge.model import LinkKind, Message, Target, TargetKind
 from bridge.ports import Social
 from bridge.queue.jobs import Job, NewJob, order_of, put_in
 from bridge.relay.announced import is_test_delivery
 from bridge.relay.cards import Cards
 from bridge.relay.catchup import outage_at
 from bridge.relay.echoes import HOLD, Echoes
-from bridge.relay.transcript import put_message
+from bridge.relay.hints import read_later
+from bridge.relay.showing import Showing
 from bridge.routing import choose
 from bridge.store.engine import Store
 
@@ -56,13 +44,7 @@ log = logging.getLogger(__name__)
 
 LOST = Counter("bridge_lost_webhooks_total", "Messages that only a sweep found while the bridge was there")
 
-CONTEXT_MESSAGES = 5
-CARD_TEXT_CHARS = 1_500
-IDLE = timedelta(days=1)
 HOLD_LOOK = timedelta(seconds=5)
-TEST_WINDOW = timedelta(minutes=10)
-SEARCHED_CONVERSATIONS = 30
-"""How many conversations are searched for a message that came without its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +62,9 @@ class Inbound:
     def __init__(self, store: Store, social: Social, cards: Cards, *, scale: float = 1.0) -> None:
         self._store = store
         self._social = social
-        self._cards = cards
         self._scale = scale
         self._echoes = Echoes(cards, scale=scale)
-
-    # --- conversations -------------------------------------------------------------------------------
+        self._showing = Showing(cards)
 
     async def conversation_changed(self, event: ConversationChanged, job: Job) -> None:
         """List the conversation and show everything unseen, oldest first."""
@@ -101,41 +81,7 @@ class Inbound:
         if held:
             await self._look_again(project, id_)
         if found.missing and not await is_test_delivery(self._store, project):
-            await self._read_later(project, id_, {hint: hinted[hint] for hint in found.missing})
-
-    async def _read_later(
-        self, project: ProjectId, id_: ConversationId, missing: Mapping[MessageId, str]
-    ) -> None:
-        """Have what was announced and cannot be read be tried on its own: nothing else waits for it."""
-        new = [
-            NewJob(
-                MessageMissing(
-                    project_id=project, conversation_id=id_, message_id=hint, cause=cause or "hint"
-                ),
-                unique_key=f"missing:{project}:{hint}",
-            )
-            for hint, cause in missing.items()
-        ]
-        await self._store.write(lambda conn: put_in(conn, new, self._store.now(conn)))
-
-    async def message_missing(self, event: MessageMissing, job: Job) -> None:
-        """Read an announced message that the list lacks; once it can be read, the conversation shows it."""
-        project, wanted = ProjectId(event.project_id), MessageId(event.message_id)
-        if await self._store.read(lambda conn: seen_messages(conn, project, [wanted])):
-            return
-        try:
-            await self._social.message(project, wanted)
-        except PermanentError as error:
-            raise BridgeError(
-                "message_not_readable", user_message="A message was announced that Jollor does not show."
-            ) from error
-        found = ConversationChanged(
-            project_id=project,
-            conversation_id=event.conversation_id,
-            message_id=wanted,
-            cause=event.cause,
-        )
-        await self._put(NewJob(found))
+            await read_later(self._store, project, id_, {hint: hinted[hint] for hint in found.missing})
 
     async def _is_linked(self, project: ProjectId, kind: LinkKind) -> bool:
         return bool(await self._store.read(lambda conn: choose(links_of(conn, project), kind)))
@@ -181,8 +127,8 @@ class Inbound:
             for link in links:
                 taken = [(m, w) for m, w in owed if m.sent_at >= link.linked_at or m.id in found.hinted]
                 if taken:
-                    self._show_in(conn, now, link, target, taken, found.messages, mark)
-            self._restate(conn, now, target, owed)
+                    self._showing.show_in(conn, now, link, target, taken, found.messages, mark)
+            self._showing.restate(conn, now, target, owed)
         self._move_mark(conn, project, id_, found.messages)
         return held
 
@@ -243,67 +189,6 @@ class Inbound:
                 owed.append((message, whose))
         return owed, held
 
-    def _show_in(
-        self,
-        conn: Connection,
-        now: datetime,
-        link: Link,
-        target: Target,
-        owed: Sequence[tuple[Message, Whose]],
-        listed: Sequence[Message],
-        mark: datetime | None,
-    ) -> None:
-        thread, is_new = open_thread(conn, now, link, target)
-        if is_new:
-            self._open(conn, now, thread, owed[0][0], listed)
-        to_channel = not is_new and _wants_notice(thread, now, IDLE)
-        for message, whose in owed:
-            note = self._note(conn, message, mark)
-            put_message(conn, now, thread, message, whose, also_to_channel=to_channel, note=note)
-            to_channel = False
-        shown(conn, thread.id, now)
-
-    def _note(self, conn: Connection, message: Message, mark: datetime | None) -> str | None:
-        away = outage_at(conn, message.sent_at)
-        if away is not None:
-            return f"arrived while the bridge was away, {away[0]:%H:%M}–{away[1]:%H:%M} UTC"
-        return "arrived late" if mark is not None and message.sent_at < mark else None
-
-    def _open(
-        self, conn: Connection, now: datetime, thread: Thread, first: Message, listed: Sequence[Message]
-    ) -> None:
-        card = self._cards.card(
-            conn,
-            thread.target,
-            provider=first.provider,
-            customer=first.customer,
-            text=first.text[:CARD_TEXT_CHARS],
-            state=CardState.NEW if first.is_incoming else CardState.ANSWERED,
-        )
-        put_root(conn, now, thread, "root", card)
-        earlier = [m for m in listed if m.sent_at < first.sent_at and m.id != first.id][-CONTEXT_MESSAGES:]
-        if earlier:
-            entries = tuple(
-                Entry(
-                    author=m.sender,
-                    origin=Origin.CUSTOMER if m.is_incoming else Origin.ELSEWHERE,
-                    text=m.text[:CARD_TEXT_CHARS],
-                    sent_at=m.sent_at,
-                )
-                for m in earlier
-            )
-            put_reply(conn, now, thread, "context", Context(provider=first.provider, entries=entries))
-
-    def _restate(
-        self, conn: Connection, now: datetime, target: Target, owed: Sequence[tuple[Message, Whose]]
-    ) -> None:
-        newest = max(owed, key=lambda pair: pair[0].sent_at)[0]
-        known = conversation(conn, target.project, target.conversation)
-        if known is None or (known.state is CardState.NEW and newest.is_incoming):
-            return
-        state = CardState.WAITING if newest.is_incoming else CardState.ANSWERED
-        self._cards.set_state(conn, now, target, state)
-
     async def _look_again(self, project: ProjectId, id_: ConversationId) -> None:
         """Come back for what is held, behind whatever happens until then."""
 
@@ -314,63 +199,3 @@ class Inbound:
             put_in(conn, [NewJob(event, run_at=at, order=order_of(at))], now)
 
         await self._store.write(put)
-
-    async def _put(self, job: NewJob) -> None:
-        await self._store.write(lambda conn: put_in(conn, [job], self._store.now(conn)))
-
-    async def message_hinted(self, event: MessageHinted, job: Job) -> None:
-        """Find the conversation of a message that came without: the recently active ones, newest first."""
-        project, wanted = ProjectId(event.project_id), MessageId(event.message_id)
-        known = await self._store.read(lambda conn: seen_messages(conn, project, [wanted]))
-        if known:
-            return
-        listed = await self._social.conversations(project)
-        for candidate in listed[:SEARCHED_CONVERSATIONS]:
-            messages = await self._social.messages(project, candidate.id)
-            if any(message.id == wanted for message in messages.messages):
-                found = ConversationChanged(
-                    project_id=project,
-                    conversation_id=candidate.id,
-                    message_id=wanted,
-                    cause=event.cause,
-                )
-                await self._put(NewJob(found))
-                return
-        if not await is_test_delivery(self._store, project):
-            raise BridgeError(
-                "conversation_not_found",
-                user_message="A message was announced, but no recent conversation has it.",
-            )
-
-    async def could_not_read(
-        self, event: ConversationChanged | MessageHinted | MessageMissing, reason: str
-    ) -> None:
-        """Say where people look that something is missing here."""
-        project = ProjectId(event.project_id)
-
-        def say(conn: Connection) -> None:
-            now = self._store.now(conn)
-            notice = Notice(
-                text=f"A message could not be shown here: {reason} Please look in Jollor.",
-                buttons=(self._cards.button(project),),
-            )
-            threads: dict[tuple[str, str], Thread] = {}
-            if not isinstance(event, MessageHinted):
-                target = Target(project, TargetKind.CONVERSATION, event.conversation_id)
-                threads = {(t.team, t.channel): t for t in threads_of(conn, target)}
-            for link in choose(links_of(conn, project), LinkKind.MESSAGE):
-                thread = threads.get((link.team, link.channel))
-                if thread is not None:
-                    put_notice(conn, now, thread, notice)
-                else:
-                    put_channel_post(conn, now, link.team, link.channel, "notice", notice)
-
-        await self._store.write(say)
-
-
-def _wants_notice(thread: Thread, now: datetime, idle: timedelta) -> bool:
-    """A thread that nobody has joined, or that was quiet for long, does not reach people by itself."""
-    if thread.joined_at is None:
-        return True
-    last = max(filter(None, (thread.active_at, thread.joined_at)))
-    return now - last > idle
