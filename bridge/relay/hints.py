@@ -20,6 +20,7 @@ from bridge.relay.announced import is_test_delivery
 from bridge.relay.cards import Cards
 from bridge.routing import choose
 from bridge.store.engine import Store
+from bridge.webhooks.lost import announced, of_message
 
 SEARCHED_CONVERSATIONS = 30
 """How many conversations are searched for a message that came without its own."""
@@ -51,6 +52,7 @@ class Hints:
         """Read an announced message that the list lacks; once it can be read, the conversation shows it."""
         project, wanted = ProjectId(event.project_id), MessageId(event.message_id)
         if await self._store.read(lambda conn: seen_messages(conn, project, [wanted])):
+            await self._store.write(lambda conn: announced(conn, project, [of_message(wanted)]))
             return
         try:
             await self._social.message(project, wanted)
@@ -69,8 +71,8 @@ class Hints:
     async def message_hinted(self, event: MessageHinted, job: Job) -> None:
         """Find the conversation of a message that came without: the recently active ones, newest first."""
         project, wanted = ProjectId(event.project_id), MessageId(event.message_id)
-        known = await self._store.read(lambda conn: seen_messages(conn, project, [wanted]))
-        if known:
+        if await self._store.read(lambda conn: seen_messages(conn, project, [wanted])):
+            await self._store.write(lambda conn: announced(conn, project, [of_message(wanted)]))
             return
         listed = await self._social.conversations(project)
         for candidate in listed[:SEARCHED_CONVERSATIONS]:

@@ -12,11 +12,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from prometheus_client import Counter
 from sqlalchemy import Connection
 
 from bridge.errors import BridgeError, Snooze, StoreUnavailable, TargetDown
-from bridge.events import ConversationChanged
+from bridge.events import SWEEPS, ConversationChanged
 from bridge.ids import ConversationId, MessageId, ProjectId
 from bridge.links import links_of
 from bridge.mapping import Origin as Whose
@@ -31,18 +30,17 @@ from bridge.mapping import (
 from bridge.model import LinkKind, Message, Target, TargetKind
 from bridge.ports import Social
 from bridge.queue.jobs import Job, NewJob, order_of, put_in
+from bridge.queue.presence import gap, outages_between
 from bridge.relay.announced import is_test_delivery
 from bridge.relay.cards import Cards
-from bridge.relay.catchup import outage_at
 from bridge.relay.echoes import HOLD, Echoes
 from bridge.relay.hints import read_later
 from bridge.relay.showing import Showing
 from bridge.routing import choose
 from bridge.store.engine import Store
+from bridge.webhooks.lost import announced, found_by_sweep, of_message
 
 log = logging.getLogger(__name__)
-
-LOST = Counter("bridge_lost_webhooks_total", "Messages that only a sweep found while the bridge was there")
 
 HOLD_LOOK = timedelta(seconds=5)
 
@@ -54,6 +52,7 @@ class _Found:
     messages: tuple[Message, ...]
     hinted: frozenset[MessageId]
     missing: tuple[MessageId, ...]
+    looked_at: datetime
 
 
 class Inbound:
@@ -72,21 +71,23 @@ class Inbound:
         project = ProjectId(event.project_id)
         id_ = ConversationId(event.conversation_id)
         hinted = {MessageId(e.message_id): e.cause for e in events if e.message_id is not None}
-        if not await self._is_linked(project, LinkKind.MESSAGE):
+        is_linked, looked_at = await self._store.read(lambda conn: self._before_looking(conn, project))
+        if not is_linked:
             return
-        found = await self._look(project, id_, hinted)
-        if all(e.cause == "sweep" for e in events):
-            await self._count_lost(project, found)
-        held = await self._store.write(lambda conn: self._show(conn, project, id_, found))
+        found = await self._look(project, id_, hinted, looked_at)
+        swept = any(e.cause in SWEEPS for e in events)
+        held = await self._store.write(lambda conn: self._show(conn, project, id_, found, swept=swept))
         if held:
             await self._look_again(project, id_)
         if found.missing and not await is_test_delivery(self._store, project):
             await read_later(self._store, project, id_, {hint: hinted[hint] for hint in found.missing})
 
-    async def _is_linked(self, project: ProjectId, kind: LinkKind) -> bool:
-        return bool(await self._store.read(lambda conn: choose(links_of(conn, project), kind)))
+    def _before_looking(self, conn: Connection, project: ProjectId) -> tuple[bool, datetime]:
+        return bool(choose(links_of(conn, project), LinkKind.MESSAGE)), self._store.now(conn)
 
-    async def _look(self, project: ProjectId, id_: ConversationId, hinted: Collection[MessageId]) -> _Found:
+    async def _look(
+        self, project: ProjectId, id_: ConversationId, hinted: Collection[MessageId], looked_at: datetime
+    ) -> _Found:
         listed = await self._social.messages(project, id_)
         messages = {message.id: message for message in listed.messages}
         lacking = [hint for hint in hinted if hint not in messages]
@@ -102,16 +103,19 @@ class Inbound:
             except BridgeError:
                 missing.append(hint)  # one that cannot be read must not keep the others from being shown
         ordered = sorted(messages.values(), key=lambda message: message.sent_at)
-        return _Found(tuple(ordered), frozenset(hinted), tuple(missing))
+        return _Found(tuple(ordered), frozenset(hinted), tuple(missing), looked_at)
 
-    def _show(self, conn: Connection, project: ProjectId, id_: ConversationId, found: _Found) -> bool:
+    def _show(
+        self, conn: Connection, project: ProjectId, id_: ConversationId, found: _Found, *, swept: bool
+    ) -> bool:
         """Record and owe everything unseen in one transaction; return whether something is held back."""
         now = self._store.now(conn)
+        announced(conn, project, map(of_message, found.hinted))
         links = choose(links_of(conn, project), LinkKind.MESSAGE)
         seen = seen_messages(conn, project, [message.id for message in found.messages])
         unseen = [message for message in found.messages if message.id not in seen]
         if not unseen or not links:
-            self._move_mark(conn, project, id_, found.messages)
+            self._move_mark(conn, project, id_, found)
             return False
         target = Target(project, TargetKind.CONVERSATION, id_)
         known = conversation(conn, project, id_)
@@ -122,44 +126,47 @@ class Inbound:
             if message not in fresh:
                 remember_message(conn, now, project, id_, message, Whose.BEFORE)
         owed, held = self._settle(conn, now, project, id_, fresh)
+        if swept:
+            self._note_unannounced(conn, now, project, [m for m, _ in owed if m.id not in found.hinted])
         if owed:
             remember_conversation(conn, now, project, id_, owed[0][0].provider, owed[0][0].customer)
             for link in links:
                 taken = [(m, w) for m, w in owed if m.sent_at >= link.linked_at or m.id in found.hinted]
                 if taken:
-                    self._showing.show_in(conn, now, link, target, taken, found.messages, mark)
+                    self._showing.show_in(conn, now, link, target, taken, found.messages, mark, swept=swept)
             self._showing.restate(conn, now, target, owed)
-        self._move_mark(conn, project, id_, found.messages)
+        self._move_mark(conn, project, id_, found)
         return held
 
-    def _move_mark(
-        self, conn: Connection, project: ProjectId, id_: ConversationId, listed: Sequence[Message]
-    ) -> None:
-        """A sweep looks again only at conversations that have moved past their newest stored message."""
-        stored = seen_messages(conn, project, [message.id for message in listed])
+    def _move_mark(self, conn: Connection, project: ProjectId, id_: ConversationId, found: _Found) -> None:
+        """A sweep looks again at what has moved past its newest stored message, or may still show more."""
+        stored = seen_messages(conn, project, [message.id for message in found.messages])
         known = conversation(conn, project, id_)
-        newest = max((m.sent_at for m in listed if m.id in stored), default=None)
-        if known is not None and not known.provider and listed and listed[-1].provider:
-            update_conversation(conn, project, id_, provider=listed[-1].provider)
-        if known is not None and newest is not None and (known.mark is None or newest > known.mark):
-            update_conversation(conn, project, id_, mark=newest)
+        if known is None:
+            return
+        marks = [m.sent_at for m in found.messages if m.id in stored]
+        marks += [known.mark] if known.mark is not None else []
+        provider = known.provider or (found.messages[-1].provider if found.messages else "")
+        update_conversation(
+            conn,
+            project,
+            id_,
+            provider=provider,
+            mark=max(marks, default=None),
+            looked_at=found.looked_at,
+        )
 
-    async def _count_lost(self, project: ProjectId, found: _Found) -> None:
-        """What only a sweep found, although the bridge was there, is a webhook that never came."""
-
-        def count(conn: Connection) -> int:
-            seen = seen_messages(conn, project, [message.id for message in found.messages])
-            since = min((link.linked_at for link in links_of(conn, project)), default=None)
-            return sum(
-                1
-                for m in found.messages
-                if m.id not in seen and since and m.sent_at >= since and not outage_at(conn, m.sent_at)
-            )
-
-        lost = await self._store.read(count)
-        if lost:
-            LOST.inc(lost)
-            log.warning("webhook.lost", extra={"project": project, "messages": lost})
+    def _note_unannounced(
+        self, conn: Connection, now: datetime, project: ProjectId, messages: Sequence[Message]
+    ) -> None:
+        """What a sweep found, although the bridge was there, may be a webhook that never comes."""
+        if not messages:
+            return
+        around = gap(self._scale)
+        times = [m.sent_at for m in messages]
+        outages = outages_between(conn, min(times) - around, max(times) + around)
+        missed = [m for m in messages if not any(one.covers(m.sent_at, margin=around) for one in outages)]
+        found_by_sweep(conn, now, project, [of_message(m.id) for m in missed])
 
     def _settle(
         self,

@@ -12,8 +12,9 @@ from bridge.deliveries import put_reply, put_root
 from bridge.mapping import Origin as Whose
 from bridge.mapping import conversation, open_thread, shown
 from bridge.model import Link, Message, Target, Thread
+from bridge.queue.presence import Outage, outages_between
 from bridge.relay.cards import Cards
-from bridge.relay.catchup import outage_at
+from bridge.relay.floods import KEPT, flood_of, fold
 from bridge.relay.transcript import put_message
 
 CONTEXT_MESSAGES = 5
@@ -36,22 +37,26 @@ class Showing:
         owed: Sequence[tuple[Message, Whose]],
         listed: Sequence[Message],
         mark: datetime | None,
+        *,
+        swept: bool,
     ) -> None:
+        """Owe the target's thread in one channel what is `owed`, oldest first; a flood is folded."""
         thread, is_new = open_thread(conn, now, link, target)
         if is_new:
             self._open(conn, now, thread, owed[0][0], listed)
         to_channel = not is_new and _wants_notice(thread, now, IDLE)
+        outages = outages_between(conn, owed[0][0].sent_at, owed[-1][0].sent_at)
+        flood = flood_of(owed, outages, swept=swept)
+        folded = {message.id for message in flood[:-KEPT]}
+        kept = [(m, whose, _note(m, mark, outages, folded=True)) for m, whose in owed if m.id in folded]
         for message, whose in owed:
-            note = self._note(conn, message, mark)
-            put_message(conn, now, thread, message, whose, also_to_channel=to_channel, note=note)
-            to_channel = False
+            if message.id not in folded:
+                note = _note(message, mark, outages)
+                put_message(conn, now, thread, message, whose, also_to_channel=to_channel, note=note)
+                to_channel = False
+            elif message.id == kept[0][0].id:
+                fold(conn, now, thread, kept, flood[-1], outages)
         shown(conn, thread.id, now)
-
-    def _note(self, conn: Connection, message: Message, mark: datetime | None) -> str | None:
-        away = outage_at(conn, message.sent_at)
-        if away is not None:
-            return f"arrived while the bridge was away, {away[0]:%H:%M}–{away[1]:%H:%M} UTC"
-        return "arrived late" if mark is not None and message.sent_at < mark else None
 
     def _open(
         self, conn: Connection, now: datetime, thread: Thread, first: Message, listed: Sequence[Message]
@@ -87,6 +92,15 @@ class Showing:
             return
         state = CardState.WAITING if newest.is_incoming else CardState.ANSWERED
         self._cards.set_state(conn, now, target, state)
+
+
+def _note(
+    message: Message, mark: datetime | None, outages: Sequence[Outage], *, folded: bool = False
+) -> str | None:
+    away = next((outage for outage in outages if outage.covers(message.sent_at)), None)
+    if away is not None:
+        return f"arrived while the bridge was away, {away.span}"
+    return "arrived late" if folded or (mark is not None and message.sent_at < mark) else None
 
 
 def _wants_notice(thread: Thread, now: datetime, idle: timedelta) -> bool:
