@@ -195,7 +195,7 @@ def _open_alerts(conn: Connection) -> Metric:
 
 def _lost_webhooks(conn: Connection) -> Metric:
     help_ = "Messages and posts that only a sweep found while the bridge was there"
-    return CounterMetricFamily("bridge_lost_webhooks", help_, value=lost.total(conn))
+    return CounterMetricFamily("bridge_lost_webhooks_total", help_, value=lost.total(conn))
 
 
 def _count(conn: Connection, condition: ColumnElement[bool]) -> int:
