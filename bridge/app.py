@@ -35,6 +35,8 @@ from bridge.relay.cards import Cards
 from bridge.relay.catchup import CatchUp, came_back
 from bridge.relay.commands import Commands
 from bridge.relay.dialogues import Dialogues
+from bridge.relay.floods import Floods
+from bridge.relay.hints import Hints
 from bridge.relay.inbound import Inbound
 from bridge.relay.outbound import Outbound
 from bridge.relay.posts import Posts
@@ -124,7 +126,9 @@ async def open_bridge(settings: Settings) -> AsyncIterator[Bridge]:
         hooks = Webhooks(store, jobs, ring, social, public_url=bridge.public_url)
         connections = Connections(store, social, chat, hooks)
         people = People(store, chat)
-        queries = Queries(store, dashboard_url=settings.jollor.dashboard_url)
+        queries = Queries(
+            store, dashboard_url=settings.jollor.dashboard_url, scale=settings.bridge.time_scale
+        )
         yield Bridge(
             settings, store, ring, jobs, clients, chat, auth, social, hooks, connections, people, queries
         )
@@ -269,7 +273,8 @@ def make_workers(bridge: Bridge, *, alone: bool) -> tuple[Worker, Sender]:
 
 def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
     inbound = Inbound(bridge.store, bridge.social, cards, scale=scale)
-    posts = Posts(bridge.store, bridge.social, cards)
+    hints = Hints(bridge.store, bridge.social, cards)
+    posts = Posts(bridge.store, bridge.social, cards, scale=scale)
     dialogues = Dialogues(bridge.store, inbound, cards)
     alerts = Alerts(bridge.store, cards, scale=scale)
     outbound = Outbound(
@@ -281,7 +286,8 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
     )
     settling = Settling(bridge.store, bridge.chat, bridge.social, cards, scale=scale)
     replies = Replies(bridge.store, bridge.social, cards, settling, scale=scale)
-    catch_up = CatchUp(bridge.store, bridge.social)
+    catch_up = CatchUp(bridge.store, bridge.social, cards, scale=scale)
+    floods = Floods(bridge.store)
     upkeep = Upkeep(bridge.store, lambda projects: _keep_fresh(bridge.auth, projects))
     commands = Commands(
         bridge.chat,
@@ -294,12 +300,13 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
             ActionId.SETTLE_SEND_AGAIN: settling.send_again,
             ActionId.SETTLE_DROP: settling.drop,
             ActionId.SEND_ANYWAY: settling.send_anyway,
+            ActionId.LOAD_ALL: floods.load_all,
         },
     )
     by_kind: dict[str, Handler] = {
         "conversation_changed": inbound.conversation_changed,
-        "message_hinted": inbound.message_hinted,
-        "message_missing": inbound.message_missing,
+        "message_hinted": hints.message_hinted,
+        "message_missing": hints.message_missing,
         "post_changed": posts.post_changed,
         "dialogue_changed": dialogues.dialogue_changed,
         "profile_expired": alerts.profile_expired,
@@ -315,6 +322,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         "mark_waiting": replies.mark_waiting,
         "sweep_all": catch_up.sweep_all,
         "sweep": catch_up.sweep,
+        "came_back": catch_up.came_back,
         "renew_tokens": upkeep.renew_tokens,
         "remind_of_alerts": alerts.remind,
         "clean_up": upkeep.clean_up,
@@ -338,9 +346,9 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         farewells={
             "button_pressed": commands.could_not_do,
             "command_given": commands.could_not_do,
-            "conversation_changed": inbound.could_not_read,
-            "message_hinted": inbound.could_not_read,
-            "message_missing": inbound.could_not_read,
+            "conversation_changed": hints.could_not_read,
+            "message_hinted": hints.could_not_read,
+            "message_missing": hints.could_not_read,
             "settle_reply": settling.could_not_settle,
             "post_changed": posts.post_not_read,
             "send_reply": replies.could_not_send,

@@ -26,6 +26,7 @@ class ActionId(StrEnum):
     SEND_ANYWAY = "send_anyway"
     LATE_SEND = "late_send"
     LATE_DROP = "late_drop"
+    LOAD_ALL = "load_all"
 
 
 class _Value(BaseModel):

@@ -42,6 +42,10 @@ class _JollorEvent(_Event):
         return f"project:{self.project_id}"
 
 
+SWEEPS = frozenset({"sweep", "backfill"})
+"""The causes of what the bridge found by looking: no webhook told of it."""
+
+
 class ConversationChanged(_JollorEvent):
     """A conversation may have changed. `message_id` is the hint, if the webhook named one."""
 
@@ -49,7 +53,7 @@ class ConversationChanged(_JollorEvent):
     conversation_id: str
     message_id: str | None = None
     cause: str = ""
-    """The webhook's event type, "sweep", "unknown" …: for the trace."""
+    """The webhook's event type, "sweep", "backfill", "unknown" …: for the trace."""
     since: AwareDatetime | None = None
     """When the change was first heard of."""
 
@@ -81,6 +85,8 @@ class PostChanged(_JollorEvent):
     kind: Literal["post_changed"] = "post_changed"
     post_id: str
     what: Literal["received", "created", "published"]
+    cause: str = ""
+    """"sweep" or "backfill" where no webhook told of it."""
 
     @property
     def lane(self) -> str | None:
@@ -283,6 +289,14 @@ class SweepAll(_Event):
     kind: Literal["sweep_all"] = "sweep_all"
 
 
+class CameBack(_Event):
+    """For a time no worker was there: tell people."""
+
+    kind: Literal["came_back"] = "came_back"
+    began_at: AwareDatetime
+    ended_at: AwareDatetime
+
+
 class Sweep(_JollorEvent):
     """Look in one project for what webhooks have missed."""
 
@@ -332,6 +346,7 @@ Event = Annotated[
     | ButtonPressed
     | SendReply
     | SweepAll
+    | CameBack
     | Sweep
     | RenewTokens
     | RemindOfAlerts

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Column, ColumnElement, Connection, func, select, update
 from sqlalchemy.engine import make_url
@@ -28,6 +28,7 @@ from bridge.queue.job import JobState
 from bridge.store import pauses
 from bridge.store.engine import Store
 from bridge.store.tables import alerts, counters, deliveries, intents, jobs, workers
+from bridge.webhooks import lost
 
 WORKER_SILENT_S = 30.0
 """Workers give a sign of life every few seconds; after this they count as gone."""
@@ -115,6 +116,7 @@ class Health:
             *_pauses(conn, now),
             _workers(conn, now),
             _open_alerts(conn),
+            _lost_webhooks(conn),
             *self._disk(),
         ]
 
@@ -189,6 +191,11 @@ def _workers(conn: Connection, now: datetime) -> Metric:
 
 def _open_alerts(conn: Connection) -> Metric:
     return _gauge("bridge_open_alerts", "Alerts not cleared", _count(conn, alerts.c.cleared_at.is_(None)))
+
+
+def _lost_webhooks(conn: Connection) -> Metric:
+    help_ = "Messages and posts that only a sweep found while the bridge was there"
+    return CounterMetricFamily("bridge_lost_webhooks_total", help_, value=lost.total(conn))
 
 
 def _count(conn: Connection, condition: ColumnElement[bool]) -> int:

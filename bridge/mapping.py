@@ -185,22 +185,33 @@ class KnownConversation:
     customer: str
     state: CardState
     mark: datetime | None
+    looked_at: datetime | None = None
+    """When its messages were last listed."""
 
 
 def conversation(conn: Connection, project: ProjectId, id_: ConversationId) -> KnownConversation | None:
     """Return what is known of a conversation, None if it was never shown."""
-    row = (
-        conn.execute(
+    return known_conversations(conn, project, [id_]).get(id_)
+
+
+def known_conversations(
+    conn: Connection, project: ProjectId, ids: Iterable[ConversationId]
+) -> dict[ConversationId, KnownConversation]:
+    """Return what is known of those among these conversations that were shown."""
+    wanted = list(ids)
+    found: dict[ConversationId, KnownConversation] = {}
+    for start in range(0, len(wanted), 500):
+        chunk = wanted[start : start + 500]
+        rows = conn.execute(
             select(conversations).where(
-                conversations.c.project_id == project, conversations.c.conversation_id == id_
+                conversations.c.project_id == project, conversations.c.conversation_id.in_(chunk)
             )
-        )
-        .mappings()
-        .first()
-    )
-    if row is None:
-        return None
-    return KnownConversation(row["provider"], row["customer"], CardState(row["state"]), row["mark"])
+        ).mappings()
+        for row in rows:
+            found[ConversationId(row["conversation_id"])] = KnownConversation(
+                row["provider"], row["customer"], CardState(row["state"]), row["mark"], row["looked_at"]
+            )
+    return found
 
 
 def remember_conversation(
@@ -220,7 +231,7 @@ def remember_conversation(
 
 
 def update_conversation(conn: Connection, project: ProjectId, id_: ConversationId, **values: Any) -> None:
-    """Change `state`, `mark` or `customer` of a conversation."""
+    """Change `state`, `mark`, `looked_at` or `provider` of a conversation."""
     conn.execute(
         update(conversations)
         .where(conversations.c.project_id == project, conversations.c.conversation_id == id_)

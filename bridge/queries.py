@@ -15,12 +15,13 @@ from bridge.intents import IntentState
 from bridge.links import links_of, project_name
 from bridge.model import Link, Project
 from bridge.queue.jobs import JobState
+from bridge.queue.presence import last_outage, living_workers
 from bridge.store import pauses
 from bridge.store.engine import Store
-from bridge.store.tables import alerts, deliveries, intents, jobs, projects, webhooks, workers
-from bridge.webhooks import WebhookState
+from bridge.store.tables import alerts, deliveries, intents, jobs, projects, webhooks
+from bridge.webhooks import WebhookState, lost
 
-ALIVE = timedelta(seconds=60)
+RECENTLY = timedelta(days=7)
 
 _CODE = re.compile(r"^[a-z0-9_]+: ")
 """What stands before a sentence in the reason of a job: for the log, not for people."""
@@ -36,9 +37,10 @@ _WEBHOOK: dict[str, str] = {
 class Queries:
     """Answers from the database alone."""
 
-    def __init__(self, store: Store, *, dashboard_url: str) -> None:
+    def __init__(self, store: Store, *, dashboard_url: str, scale: float = 1.0) -> None:
         self._store = store
         self._dashboard_url = dashboard_url.rstrip("/")
+        self._scale = scale
 
     async def project_rows(self, known: Sequence[Project], team: TeamId) -> tuple[ProjectRow, ...]:
         """Return the projects with their links in `team` and their health.
@@ -58,6 +60,7 @@ class Queries:
         links = [link for link in links_of(conn, project.id) if link.team == team]
         problems = [] if is_seen else ["the Jollor account does not see it any more"]
         problems += _problems(conn, project.id, links)
+        problems += self._lost(conn, project.id) if links else []
         problems += _away(conn, project.id, links)
         return ProjectRow(
             project_id=project.id,
@@ -70,6 +73,12 @@ class Queries:
             dashboard_url=f"{self._dashboard_url}/projects/{project.id}",
         )
 
+    def _lost(self, conn: Connection, project: ProjectId) -> list[str]:
+        lately = lost.lately(conn, self._store.now(conn), project, self._scale)
+        if not lately.is_repeated:
+            return []
+        return [f"{lately.objects} of its webhooks got lost within a day: run `jollor-slack doctor`"]
+
     async def status(self, team: TeamId) -> StatusAnswer:
         """Return what `/jollor status` says."""
         return await self._store.read(lambda conn: self._status(conn, team))
@@ -80,7 +89,7 @@ class Queries:
         facts = [_workers(conn, now), _links(links)]
         for project in dict.fromkeys(link.project for link in links):
             own = [link for link in links if link.project == project]
-            problems = _problems(conn, project, own)
+            problems = [*_problems(conn, project, own), *self._lost(conn, project)]
             facts.append(
                 StatusFact(
                     label=project_name(conn, project),
@@ -88,14 +97,12 @@ class Queries:
                     is_fine=not problems,
                 )
             )
-        facts += [_waiting(conn), _doubts(conn), _dead(conn), *_pauses(conn, team)]
+        facts += [_waiting(conn), _doubts(conn), _dead(conn), *_last_away(conn, now), *_pauses(conn, team)]
         return StatusAnswer(facts=tuple(facts))
 
 
 def _workers(conn: Connection, now: datetime) -> StatusFact:
-    alive = conn.execute(
-        select(func.count()).select_from(workers).where(workers.c.seen_at > now - ALIVE)
-    ).scalar_one()
+    alive = living_workers(conn, now)
     return StatusFact(label="Workers", value=f"{alive} running", is_fine=alive > 0)
 
 
@@ -136,6 +143,13 @@ def _dead(conn: Connection) -> StatusFact:
         return StatusFact(label="Given up", value="nothing")
     value = f"{count} jobs, {refused} messages to Slack; see `jollor-slack jobs list`"
     return StatusFact(label="Given up", value=value, is_fine=False)
+
+
+def _last_away(conn: Connection, now: datetime) -> list[StatusFact]:
+    last = last_outage(conn)
+    if last is None or now - last.ended_at > RECENTLY:
+        return []
+    return [StatusFact(label="Last away", value=f"{last.began_at:%Y-%m-%d}: {last.span}")]
 
 
 def _pauses(conn: Connection, team: TeamId) -> list[StatusFact]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from random import Random
 
@@ -20,6 +20,7 @@ LINE = re.compile(r"\bA\d{5}\b")
 CUSTOMER = re.compile(r"\bCustomer \d{3}\b")
 
 ARRIVED, AGAIN, DROP, ANYWAY, SEND = "It did arrive", "Send again", "Drop", "Send anyway", "Send"
+LOAD_ALL = "Load all"
 DECISIONS = frozenset({ARRIVED, AGAIN, DROP, ANYWAY, SEND})
 """What buttons of a question are called."""
 
@@ -139,6 +140,7 @@ class People:
                 self._see_root(message)
             else:
                 self._see_question(message)
+                self._see_flood(message)
 
     def _see_root(self, message: SlackMessage) -> None:
         found = CUSTOMER.search(shown(message))
@@ -154,7 +156,26 @@ class People:
         is_collision = ANYWAY in labels  # shows the other answer first
         question = Question(message.ts, lines[-1 if is_collision else 0], lines, labels, AGAIN in labels)
         self.questions[message.ts] = question
-        task = asyncio.ensure_future(self._decide(question))
+        self._begin(self._decide(question))
+
+    def _see_flood(self, message: SlackMessage) -> None:
+        if LOAD_ALL in dict(_buttons(message)):
+            self._begin(self._load_all(message.ts))
+
+    async def _load_all(self, ts: str) -> None:
+        """Press until the button is gone: somebody wants to read all of it."""
+        for _ in range(PRESSES):
+            await self.stage.slack.clock.sleep(self.dice.uniform(*THINKS_S))
+            actions = dict(_buttons(self.stage.slack.message(self.stage.support.id, ts)))
+            if LOAD_ALL not in actions:
+                return
+            try:
+                await self.stage.slack.press(self.stage.ben.id, self.stage.support.id, ts, actions[LOAD_ALL])
+            except (NotPossible, KeyError, LookupError, AssertionError):
+                return  # redrawn meanwhile
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
         self._deciding.add(task)
         task.add_done_callback(self._deciding.discard)
 

@@ -10,19 +10,23 @@ from sqlalchemy import Connection, Executable, insert, select, update
 
 from bridge.content import ActionId, Notice
 from bridge.deliveries import Deliveries
-from bridge.events import ButtonPressed, ConversationChanged, LineDeleted, LineEdited, LineTyped
+from bridge.events import ButtonPressed, ConversationChanged, LineDeleted, LineEdited, LineTyped, Sweep
 from bridge.ids import ChannelId, ConversationId, LinkId, MessageTs, ProjectId, TeamId, UserId, new_id
 from bridge.model import Channel, LinkKind, Mark, Person, Project
 from bridge.queue.jobs import Job, Jobs
 from bridge.queue.worker import Handler, Handlers, Worker
 from bridge.relay.cards import Cards
+from bridge.relay.catchup import CatchUp
+from bridge.relay.floods import Floods
+from bridge.relay.hints import Hints
 from bridge.relay.inbound import Inbound
 from bridge.relay.outbound import Outbound
+from bridge.relay.posts import Posts
 from bridge.relay.replies import Replies
 from bridge.relay.settling import Settling
 from bridge.sender import Sender
 from bridge.store.engine import Store
-from bridge.store.tables import intents, jobs, links
+from bridge.store.tables import intents, jobs, links, projects
 from tests.fakes.chat import FakeChat, FakePost
 from tests.fakes.social import FakeConversation, FakeSocial
 from tests.outbox import TestClock
@@ -44,6 +48,7 @@ class Relay:
     undo_window_s: float = 0.0
     chat: FakeChat = field(init=False)
     outbound: Outbound = field(init=False)
+    catch_up: CatchUp = field(init=False)
     jobs: Jobs = field(init=False)
     deliveries: Deliveries = field(init=False)
     worker: Worker = field(init=False)
@@ -57,14 +62,18 @@ class Relay:
         cards = Cards(dashboard_url="https://jollor.example")
         window = timedelta(seconds=self.undo_window_s)
         inbound = Inbound(self.store, self.social, cards)
+        hints = Hints(self.store, self.social, cards)
         outbound = self.outbound = Outbound(self.store, self.chat, cards, undo_window=window)
         settling = Settling(self.store, self.chat, self.social, cards)
+        self.catch_up = CatchUp(self.store, self.social, cards)
+        posts = Posts(self.store, self.social, cards)
         replies = Replies(self.store, self.social, cards, settling)
         presses: Mapping[str, Handler] = {
             ActionId.SEND_ANYWAY: settling.send_anyway,
             ActionId.SETTLE_ARRIVED: settling.arrived,
             ActionId.SETTLE_SEND_AGAIN: settling.send_again,
             ActionId.SETTLE_DROP: settling.drop,
+            ActionId.LOAD_ALL: Floods(self.store).load_all,
         }
 
         async def pressed(event: ButtonPressed, job: Job) -> None:
@@ -76,7 +85,12 @@ class Relay:
             Handlers(
                 by_kind={
                     "conversation_changed": inbound.conversation_changed,
-                    "message_missing": inbound.message_missing,
+                    "message_missing": hints.message_missing,
+                    "message_hinted": hints.message_hinted,
+                    "post_changed": posts.post_changed,
+                    "sweep_all": self.catch_up.sweep_all,
+                    "sweep": self.catch_up.sweep,
+                    "came_back": self.catch_up.came_back,
                     "line_typed": outbound.line_typed,
                     "line_edited": outbound.line_edited,
                     "line_deleted": outbound.line_deleted,
@@ -85,12 +99,13 @@ class Relay:
                     "mark_waiting": replies.mark_waiting,
                     "button_pressed": pressed,
                 },
-                coalesced=frozenset({"conversation_changed"}),
+                coalesced=frozenset({"conversation_changed", "sweep"}),
                 farewells={
                     "line_typed": outbound.could_not_take,
                     "send_reply": replies.could_not_send,
                     "settle_reply": settling.could_not_settle,
-                    "message_missing": inbound.could_not_read,
+                    "message_missing": hints.could_not_read,
+                    "conversation_changed": hints.could_not_read,
                 },
             ),
         )
@@ -197,6 +212,18 @@ class Relay:
                     message_ts=post.ts,
                 )
             )
+
+    async def sweep(self) -> int:
+        """Have the project swept, and return how many conversations were listed for it."""
+        before = self.social.calls.count("messages")
+        await self.jobs.put(Sweep(project_id=BAKERY))
+        await self.settle(within_s=60)
+        return self.social.calls.count("messages") - before
+
+    async def know_project(self) -> None:
+        """Have the project's name and empty inbox stored, as linking it does."""
+        values = {"name": "Harbour Bakery", "posts_known_at": self.clock(), "updated_at": self.clock()}
+        await self._execute(insert(projects).values(id=BAKERY, **values))
 
     # --- letting time pass ---------------------------------------------------------------------------
 

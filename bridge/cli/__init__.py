@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from bridge.cli import doctor, jobs, links, running, setup
+from bridge.cli import backfill, doctor, jobs, links, running, setup
 from bridge.errors import BridgeError
 from bridge.settings import SettingsError
 
@@ -31,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for group in (running.app, doctor.app, links.app, jobs.app, setup.app):
+for group in (running.app, doctor.app, links.app, jobs.app, backfill.app, setup.app):
     app.add_typer(group)
 
 

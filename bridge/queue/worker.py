@@ -14,14 +14,13 @@ import socket
 import time
 from datetime import timedelta
 
-from sqlalchemy import Connection, delete
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection
 
 from bridge.errors import StoreUnavailable
 from bridge.queue.attempt import Attempts, Farewell, Handler, Handlers
 from bridge.queue.jobs import CHANNEL, Job, Jobs
+from bridge.queue.presence import gap, give_sign
 from bridge.store.engine import Store
-from bridge.store.tables import workers
 
 __all__ = ["Farewell", "Handler", "Handlers", "Worker", "worker_id"]
 
@@ -60,6 +59,7 @@ class Worker:
         self._jobs = jobs
         self._coalesced = handlers.coalesced
         self._lease = timedelta(seconds=lease_s)
+        self._gap = max(gap(scale), self._lease)  # a busy machine may be late with a sign
         self._attempts = Attempts(store, jobs, handlers, lease=self._lease, scale=scale)
         self._concurrency = concurrency
         self._alone = alone
@@ -195,11 +195,7 @@ class Worker:
                 task.cancel()
 
     def _sign_of_life(self, conn: Connection) -> None:
-        now = self._store.now(conn)
-        dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-        statement = dialect.insert(workers).values(id=self.id, started_at=now, seen_at=now)
-        conn.execute(statement.on_conflict_do_update(index_elements=[workers.c.id], set_={"seen_at": now}))
-        conn.execute(delete(workers).where(workers.c.seen_at < now - timedelta(days=1)))
+        give_sign(conn, self._store.now(conn), self.id, self._gap)
 
     async def _listen(self) -> None:
         """Wake on PostgreSQL's notifications, over a connection of its own; polling goes on regardless."""

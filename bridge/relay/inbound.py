@@ -8,61 +8,41 @@ Outgoing messages settle our intents; what matches none is somebody else's and s
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from prometheus_client import Counter
 from sqlalchemy import Connection
 
-from bridge.content import (
-    CardState,
-    Context,
-    Entry,
-    Notice,
-    Origin,
-)
-from bridge.deliveries import put_channel_post, put_notice, put_reply, put_root
-from bridge.errors import BridgeError, PermanentError, Snooze, StoreUnavailable, TargetDown
-from bridge.events import ConversationChanged, MessageHinted, MessageMissing
+from bridge.errors import BridgeError, Snooze, StoreUnavailable, TargetDown
+from bridge.events import SWEEPS, ConversationChanged
 from bridge.ids import ConversationId, MessageId, ProjectId
 from bridge.links import links_of
-from bridge.mapping import (
-    Origin as Whose,
-)
+from bridge.mapping import Origin as Whose
 from bridge.mapping import (
     conversation,
     hold,
-    open_thread,
     remember_conversation,
     remember_message,
     seen_messages,
-    shown,
-    threads_of,
     update_conversation,
 )
-from bridge.model import Link, LinkKind, Message, Target, TargetKind, Thread
+from bridge.model import LinkKind, Message, Target, TargetKind
 from bridge.ports import Social
 from bridge.queue.jobs import Job, NewJob, order_of, put_in
+from bridge.queue.presence import gap, outages_between
 from bridge.relay.announced import is_test_delivery
 from bridge.relay.cards import Cards
-from bridge.relay.catchup import outage_at
 from bridge.relay.echoes import HOLD, Echoes
-from bridge.relay.transcript import put_message
+from bridge.relay.hints import read_later
+from bridge.relay.showing import Showing
 from bridge.routing import choose
 from bridge.store.engine import Store
+from bridge.webhooks.lost import announced, found_by_sweep, of_message
 
 log = logging.getLogger(__name__)
 
-LOST = Counter("bridge_lost_webhooks_total", "Messages that only a sweep found while the bridge was there")
-
-CONTEXT_MESSAGES = 5
-CARD_TEXT_CHARS = 1_500
-IDLE = timedelta(days=1)
 HOLD_LOOK = timedelta(seconds=5)
-TEST_WINDOW = timedelta(minutes=10)
-SEARCHED_CONVERSATIONS = 30
-"""How many conversations are searched for a message that came without its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +52,7 @@ class _Found:
     messages: tuple[Message, ...]
     hinted: frozenset[MessageId]
     missing: tuple[MessageId, ...]
+    looked_at: datetime
 
 
 class Inbound:
@@ -80,11 +61,9 @@ class Inbound:
     def __init__(self, store: Store, social: Social, cards: Cards, *, scale: float = 1.0) -> None:
         self._store = store
         self._social = social
-        self._cards = cards
         self._scale = scale
         self._echoes = Echoes(cards, scale=scale)
-
-    # --- conversations -------------------------------------------------------------------------------
+        self._showing = Showing(cards)
 
     async def conversation_changed(self, event: ConversationChanged, job: Job) -> None:
         """List the conversation and show everything unseen, oldest first."""
@@ -92,55 +71,23 @@ class Inbound:
         project = ProjectId(event.project_id)
         id_ = ConversationId(event.conversation_id)
         hinted = {MessageId(e.message_id): e.cause for e in events if e.message_id is not None}
-        if not await self._is_linked(project, LinkKind.MESSAGE):
+        is_linked, looked_at = await self._store.read(lambda conn: self._before_looking(conn, project))
+        if not is_linked:
             return
-        found = await self._look(project, id_, hinted)
-        if all(e.cause == "sweep" for e in events):
-            await self._count_lost(project, found)
-        held = await self._store.write(lambda conn: self._show(conn, project, id_, found))
+        found = await self._look(project, id_, hinted, looked_at)
+        swept = any(e.cause in SWEEPS for e in events)
+        held = await self._store.write(lambda conn: self._show(conn, project, id_, found, swept=swept))
         if held:
             await self._look_again(project, id_)
         if found.missing and not await is_test_delivery(self._store, project):
-            await self._read_later(project, id_, {hint: hinted[hint] for hint in found.missing})
+            await read_later(self._store, project, id_, {hint: hinted[hint] for hint in found.missing})
 
-    async def _read_later(
-        self, project: ProjectId, id_: ConversationId, missing: Mapping[MessageId, str]
-    ) -> None:
-        """Have what was announced and cannot be read be tried on its own: nothing else waits for it."""
-        new = [
-            NewJob(
-                MessageMissing(
-                    project_id=project, conversation_id=id_, message_id=hint, cause=cause or "hint"
-                ),
-                unique_key=f"missing:{project}:{hint}",
-            )
-            for hint, cause in missing.items()
-        ]
-        await self._store.write(lambda conn: put_in(conn, new, self._store.now(conn)))
+    def _before_looking(self, conn: Connection, project: ProjectId) -> tuple[bool, datetime]:
+        return bool(choose(links_of(conn, project), LinkKind.MESSAGE)), self._store.now(conn)
 
-    async def message_missing(self, event: MessageMissing, job: Job) -> None:
-        """Read an announced message that the list lacks; once it can be read, the conversation shows it."""
-        project, wanted = ProjectId(event.project_id), MessageId(event.message_id)
-        if await self._store.read(lambda conn: seen_messages(conn, project, [wanted])):
-            return
-        try:
-            await self._social.message(project, wanted)
-        except PermanentError as error:
-            raise BridgeError(
-                "message_not_readable", user_message="A message was announced that Jollor does not show."
-            ) from error
-        found = ConversationChanged(
-            project_id=project,
-            conversation_id=event.conversation_id,
-            message_id=wanted,
-            cause=event.cause,
-        )
-        await self._put(NewJob(found))
-
-    async def _is_linked(self, project: ProjectId, kind: LinkKind) -> bool:
-        return bool(await self._store.read(lambda conn: choose(links_of(conn, project), kind)))
-
-    async def _look(self, project: ProjectId, id_: ConversationId, hinted: Collection[MessageId]) -> _Found:
+    async def _look(
+        self, project: ProjectId, id_: ConversationId, hinted: Collection[MessageId], looked_at: datetime
+    ) -> _Found:
         listed = await self._social.messages(project, id_)
         messages = {message.id: message for message in listed.messages}
         lacking = [hint for hint in hinted if hint not in messages]
@@ -156,16 +103,19 @@ class Inbound:
             except BridgeError:
                 missing.append(hint)  # one that cannot be read must not keep the others from being shown
         ordered = sorted(messages.values(), key=lambda message: message.sent_at)
-        return _Found(tuple(ordered), frozenset(hinted), tuple(missing))
+        return _Found(tuple(ordered), frozenset(hinted), tuple(missing), looked_at)
 
-    def _show(self, conn: Connection, project: ProjectId, id_: ConversationId, found: _Found) -> bool:
+    def _show(
+        self, conn: Connection, project: ProjectId, id_: ConversationId, found: _Found, *, swept: bool
+    ) -> bool:
         """Record and owe everything unseen in one transaction; return whether something is held back."""
         now = self._store.now(conn)
+        announced(conn, project, map(of_message, found.hinted))
         links = choose(links_of(conn, project), LinkKind.MESSAGE)
         seen = seen_messages(conn, project, [message.id for message in found.messages])
         unseen = [message for message in found.messages if message.id not in seen]
         if not unseen or not links:
-            self._move_mark(conn, project, id_, found.messages)
+            self._move_mark(conn, project, id_, found)
             return False
         target = Target(project, TargetKind.CONVERSATION, id_)
         known = conversation(conn, project, id_)
@@ -176,44 +126,47 @@ class Inbound:
             if message not in fresh:
                 remember_message(conn, now, project, id_, message, Whose.BEFORE)
         owed, held = self._settle(conn, now, project, id_, fresh)
+        if swept:
+            self._note_unannounced(conn, now, project, [m for m, _ in owed if m.id not in found.hinted])
         if owed:
             remember_conversation(conn, now, project, id_, owed[0][0].provider, owed[0][0].customer)
             for link in links:
                 taken = [(m, w) for m, w in owed if m.sent_at >= link.linked_at or m.id in found.hinted]
                 if taken:
-                    self._show_in(conn, now, link, target, taken, found.messages, mark)
-            self._restate(conn, now, target, owed)
-        self._move_mark(conn, project, id_, found.messages)
+                    self._showing.show_in(conn, now, link, target, taken, found.messages, mark, swept=swept)
+            self._showing.restate(conn, now, target, owed)
+        self._move_mark(conn, project, id_, found)
         return held
 
-    def _move_mark(
-        self, conn: Connection, project: ProjectId, id_: ConversationId, listed: Sequence[Message]
-    ) -> None:
-        """A sweep looks again only at conversations that have moved past their newest stored message."""
-        stored = seen_messages(conn, project, [message.id for message in listed])
+    def _move_mark(self, conn: Connection, project: ProjectId, id_: ConversationId, found: _Found) -> None:
+        """A sweep looks again at what has moved past its newest stored message, or may still show more."""
+        stored = seen_messages(conn, project, [message.id for message in found.messages])
         known = conversation(conn, project, id_)
-        newest = max((m.sent_at for m in listed if m.id in stored), default=None)
-        if known is not None and not known.provider and listed and listed[-1].provider:
-            update_conversation(conn, project, id_, provider=listed[-1].provider)
-        if known is not None and newest is not None and (known.mark is None or newest > known.mark):
-            update_conversation(conn, project, id_, mark=newest)
+        if known is None:
+            return
+        marks = [m.sent_at for m in found.messages if m.id in stored]
+        marks += [known.mark] if known.mark is not None else []
+        provider = known.provider or (found.messages[-1].provider if found.messages else "")
+        update_conversation(
+            conn,
+            project,
+            id_,
+            provider=provider,
+            mark=max(marks, default=None),
+            looked_at=found.looked_at,
+        )
 
-    async def _count_lost(self, project: ProjectId, found: _Found) -> None:
-        """What only a sweep found, although the bridge was there, is a webhook that never came."""
-
-        def count(conn: Connection) -> int:
-            seen = seen_messages(conn, project, [message.id for message in found.messages])
-            since = min((link.linked_at for link in links_of(conn, project)), default=None)
-            return sum(
-                1
-                for m in found.messages
-                if m.id not in seen and since and m.sent_at >= since and not outage_at(conn, m.sent_at)
-            )
-
-        lost = await self._store.read(count)
-        if lost:
-            LOST.inc(lost)
-            log.warning("webhook.lost", extra={"project": project, "messages": lost})
+    def _note_unannounced(
+        self, conn: Connection, now: datetime, project: ProjectId, messages: Sequence[Message]
+    ) -> None:
+        """What a sweep found, although the bridge was there, may be a webhook that never comes."""
+        if not messages:
+            return
+        around = gap(self._scale)
+        times = [m.sent_at for m in messages]
+        outages = outages_between(conn, min(times) - around, max(times) + around)
+        missed = [m for m in messages if not any(one.covers(m.sent_at, margin=around) for one in outages)]
+        found_by_sweep(conn, now, project, [of_message(m.id) for m in missed])
 
     def _settle(
         self,
@@ -243,67 +196,6 @@ class Inbound:
                 owed.append((message, whose))
         return owed, held
 
-    def _show_in(
-        self,
-        conn: Connection,
-        now: datetime,
-        link: Link,
-        target: Target,
-        owed: Sequence[tuple[Message, Whose]],
-        listed: Sequence[Message],
-        mark: datetime | None,
-    ) -> None:
-        thread, is_new = open_thread(conn, now, link, target)
-        if is_new:
-            self._open(conn, now, thread, owed[0][0], listed)
-        to_channel = not is_new and _wants_notice(thread, now, IDLE)
-        for message, whose in owed:
-            note = self._note(conn, message, mark)
-            put_message(conn, now, thread, message, whose, also_to_channel=to_channel, note=note)
-            to_channel = False
-        shown(conn, thread.id, now)
-
-    def _note(self, conn: Connection, message: Message, mark: datetime | None) -> str | None:
-        away = outage_at(conn, message.sent_at)
-        if away is not None:
-            return f"arrived while the bridge was away, {away[0]:%H:%M}–{away[1]:%H:%M} UTC"
-        return "arrived late" if mark is not None and message.sent_at < mark else None
-
-    def _open(
-        self, conn: Connection, now: datetime, thread: Thread, first: Message, listed: Sequence[Message]
-    ) -> None:
-        card = self._cards.card(
-            conn,
-            thread.target,
-            provider=first.provider,
-            customer=first.customer,
-            text=first.text[:CARD_TEXT_CHARS],
-            state=CardState.NEW if first.is_incoming else CardState.ANSWERED,
-        )
-        put_root(conn, now, thread, "root", card)
-        earlier = [m for m in listed if m.sent_at < first.sent_at and m.id != first.id][-CONTEXT_MESSAGES:]
-        if earlier:
-            entries = tuple(
-                Entry(
-                    author=m.sender,
-                    origin=Origin.CUSTOMER if m.is_incoming else Origin.ELSEWHERE,
-                    text=m.text[:CARD_TEXT_CHARS],
-                    sent_at=m.sent_at,
-                )
-                for m in earlier
-            )
-            put_reply(conn, now, thread, "context", Context(provider=first.provider, entries=entries))
-
-    def _restate(
-        self, conn: Connection, now: datetime, target: Target, owed: Sequence[tuple[Message, Whose]]
-    ) -> None:
-        newest = max(owed, key=lambda pair: pair[0].sent_at)[0]
-        known = conversation(conn, target.project, target.conversation)
-        if known is None or (known.state is CardState.NEW and newest.is_incoming):
-            return
-        state = CardState.WAITING if newest.is_incoming else CardState.ANSWERED
-        self._cards.set_state(conn, now, target, state)
-
     async def _look_again(self, project: ProjectId, id_: ConversationId) -> None:
         """Come back for what is held, behind whatever happens until then."""
 
@@ -314,63 +206,3 @@ class Inbound:
             put_in(conn, [NewJob(event, run_at=at, order=order_of(at))], now)
 
         await self._store.write(put)
-
-    async def _put(self, job: NewJob) -> None:
-        await self._store.write(lambda conn: put_in(conn, [job], self._store.now(conn)))
-
-    async def message_hinted(self, event: MessageHinted, job: Job) -> None:
-        """Find the conversation of a message that came without: the recently active ones, newest first."""
-        project, wanted = ProjectId(event.project_id), MessageId(event.message_id)
-        known = await self._store.read(lambda conn: seen_messages(conn, project, [wanted]))
-        if known:
-            return
-        listed = await self._social.conversations(project)
-        for candidate in listed[:SEARCHED_CONVERSATIONS]:
-            messages = await self._social.messages(project, candidate.id)
-            if any(message.id == wanted for message in messages.messages):
-                found = ConversationChanged(
-                    project_id=project,
-                    conversation_id=candidate.id,
-                    message_id=wanted,
-                    cause=event.cause,
-                )
-                await self._put(NewJob(found))
-                return
-        if not await is_test_delivery(self._store, project):
-            raise BridgeError(
-                "conversation_not_found",
-                user_message="A message was announced, but no recent conversation has it.",
-            )
-
-    async def could_not_read(
-        self, event: ConversationChanged | MessageHinted | MessageMissing, reason: str
-    ) -> None:
-        """Say where people look that something is missing here."""
-        project = ProjectId(event.project_id)
-
-        def say(conn: Connection) -> None:
-            now = self._store.now(conn)
-            notice = Notice(
-                text=f"A message could not be shown here: {reason} Please look in Jollor.",
-                buttons=(self._cards.button(project),),
-            )
-            threads: dict[tuple[str, str], Thread] = {}
-            if not isinstance(event, MessageHinted):
-                target = Target(project, TargetKind.CONVERSATION, event.conversation_id)
-                threads = {(t.team, t.channel): t for t in threads_of(conn, target)}
-            for link in choose(links_of(conn, project), LinkKind.MESSAGE):
-                thread = threads.get((link.team, link.channel))
-                if thread is not None:
-                    put_notice(conn, now, thread, notice)
-                else:
-                    put_channel_post(conn, now, link.team, link.channel, "notice", notice)
-
-        await self._store.write(say)
-
-
-def _wants_notice(thread: Thread, now: datetime, idle: timedelta) -> bool:
-    """A thread that nobody has joined, or that was quiet for long, does not reach people by itself."""
-    if thread.joined_at is None:
-        return True
-    last = max(filter(None, (thread.active_at, thread.joined_at)))
-    return now - last > idle

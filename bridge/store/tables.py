@@ -193,6 +193,7 @@ projects = Table(
     Column("problem", Text),
     Column("posts_known_at", UtcDateTime, comment="since when unseen posts in the inbox are new ones"),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("lost_told_at", UtcDateTime, comment="when people were last told that webhooks get lost"),
 )
 
 webhooks = Table(
@@ -265,6 +266,7 @@ conversations = Table(
     Column("state", String(10), nullable=False, server_default="new"),
     Column("mark", UtcDateTime, comment="sent_at of the newest message seen"),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("looked_at", UtcDateTime, comment="when its messages were last listed"),
 )
 
 messages = Table(
@@ -404,6 +406,31 @@ shown_messages = Table(
     comment="Which delivery shows which message (or part of it); several may share one",
 )
 
+floods = Table(
+    "floods",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("thread_id", String(16), nullable=False),
+    Column("summary", Text, nullable=False, comment="what its notice says of it"),
+    Column("folded", Integer, nullable=False, comment="how many messages are not shown by themselves"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("loaded_at", UtcDateTime),
+    Column("loaded_by", String(32)),
+    comment="Many messages of a conversation that were found at once",
+)
+
+folded_lines = Table(
+    "folded_lines",
+    metadata,
+    Column("flood_id", String(16), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("project_id", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("content", Text, nullable=False),
+    comment="Lines of a flood that wait for somebody to load them",
+)
+
 buckets = Table(
     "buckets",
     metadata,
@@ -516,7 +543,19 @@ outages = Table(
     Column("id", BigId, primary_key=True, autoincrement=True),
     Column("began_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime, nullable=False),
+    UniqueConstraint("began_at"),
     comment="When no worker of the bridge was there",
+)
+
+lost_webhooks = Table(
+    "lost_webhooks",
+    metadata,
+    Column("project_id", Text, primary_key=True),
+    Column("object", Text, primary_key=True, comment="message:ID or post:ID"),
+    Column("found_at", UtcDateTime, nullable=False),
+    Column("counted_at", UtcDateTime, comment="when it was too late for its webhook to be merely late"),
+    Index("ix_lost_webhooks_counted", "project_id", "counted_at"),
+    comment="What only a sweep has found",
 )
 
 counters = Table(

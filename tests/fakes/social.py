@@ -119,7 +119,7 @@ class FakeSocial:
         self._end(self._begin("conversations"))
         self._need_project(project)
         found = [
-            Conversation(one.id, one.provider, one.messages[-1].sent_at)
+            Conversation(one.id, one.provider, max(message.sent_at for message in one.messages))
             for one in self._conversations.values()
             if one.project == project
         ]

@@ -77,6 +77,12 @@ def upgrade() -> None:
             "mark", sa.DateTime(timezone=True), nullable=True, comment="sent_at of the newest message seen"
         ),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "looked_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="when its messages were last listed",
+        ),
         sa.PrimaryKeyConstraint("project_id", "conversation_id", name=op.f("pk_conversations")),
     )
     op.create_table(
@@ -208,6 +214,31 @@ def upgrade() -> None:
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("job_id", name=op.f("pk_effects")),
         comment="Jobs whose effect is recorded: one that runs again after a crash has no second one",
+    )
+    op.create_table(
+        "floods",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("thread_id", sa.String(length=16), nullable=False),
+        sa.Column("summary", sa.Text(), nullable=False, comment="what its notice says of it"),
+        sa.Column(
+            "folded", sa.Integer(), nullable=False, comment="how many messages are not shown by themselves"
+        ),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("loaded_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("loaded_by", sa.String(length=32), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_floods")),
+        comment="Many messages of a conversation that were found at once",
+    )
+    op.create_table(
+        "folded_lines",
+        sa.Column("flood_id", sa.String(length=16), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("project_id", sa.Text(), nullable=False),
+        sa.Column("message_id", sa.Text(), nullable=False),
+        sa.Column("part", sa.Integer(), nullable=False),
+        sa.Column("content", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("flood_id", "number", name=op.f("pk_folded_lines")),
+        comment="Lines of a flood that wait for somebody to load them",
     )
     op.create_table(
         "former_roots",
@@ -395,6 +426,21 @@ def upgrade() -> None:
     )
     op.create_index("ix_links_project", "links", ["project_id"], unique=False)
     op.create_table(
+        "lost_webhooks",
+        sa.Column("project_id", sa.Text(), nullable=False),
+        sa.Column("object", sa.Text(), nullable=False, comment="message:ID or post:ID"),
+        sa.Column("found_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "counted_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="when it was too late for its webhook to be merely late",
+        ),
+        sa.PrimaryKeyConstraint("project_id", "object", name=op.f("pk_lost_webhooks")),
+        comment="What only a sweep has found",
+    )
+    op.create_index("ix_lost_webhooks_counted", "lost_webhooks", ["project_id", "counted_at"], unique=False)
+    op.create_table(
         "messages",
         sa.Column("project_id", sa.Text(), nullable=False),
         sa.Column("message_id", sa.Text(), nullable=False),
@@ -421,6 +467,7 @@ def upgrade() -> None:
         sa.Column("began_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outages")),
+        sa.UniqueConstraint("began_at", name=op.f("uq_outages_began_at")),
         comment="When no worker of the bridge was there",
     )
     op.create_table(
@@ -453,6 +500,12 @@ def upgrade() -> None:
             comment="since when unseen posts in the inbox are new ones",
         ),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "lost_told_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="when people were last told that webhooks get lost",
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_projects")),
     )
     op.create_table(
