@@ -163,7 +163,7 @@ def test_who_stops_watching_is_told_that_it_goes_on(
         (
             Progress(2, 1, 1, 1),
             False,
-            "1 conversation or post could not be read: see jollor-slack jobs list.",
+            "1 conversation or post could not be read: see",
         ),
         (Progress(2, 0, 0, 0), False, "2 conversations and posts wait, but no worker is running"),
         (Progress(2, 0, 0, 1), False, "2 conversations and posts still wait, and go on by themselves"),
