@@ -91,7 +91,7 @@ async def _backfill(wanted: str | None, since: datetime | None) -> int:
             print(f"{_things(last.total)} to look through.")
             with _shown(last.total) as show:
                 last = await watched(backfill.progress, show, patience_s=PATIENCE_S / scale)
-        return 0 if _summed_up(last) and all(are_found) else 1
+        return 0 if summed_up(last) and all(are_found) else 1
 
 
 async def _found(backfill: Backfill, project: ProjectId) -> bool:
@@ -143,7 +143,7 @@ def _lines(total: int) -> Say:
     return say
 
 
-def _summed_up(last: Progress) -> bool:
+def summed_up(last: Progress) -> bool:
     """Say how it ended; return whether all is done."""
     if not last.total:
         print("Nothing was missed.")

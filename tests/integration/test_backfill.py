@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import typer
 
-from bridge.cli.backfill import moment_of, watched
+from bridge import cli
+from bridge.cli import opening
+from bridge.cli.backfill import moment_of, summed_up, watched
 from bridge.content import Line
 from bridge.errors import BridgeError, PermanentError
 from bridge.ids import ConversationId, PostId
@@ -138,6 +141,40 @@ async def test_one_does_not_wait_for_ever() -> None:
     last, shown = await watch(stuck, patience_s=0.01)
     assert last == stuck
     assert len(shown) > 1
+
+
+def test_who_stops_watching_is_told_that_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(work: Coroutine[Any, Any, int]) -> int:
+        work.close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(opening, "run", interrupted)
+    assert cli.run(["backfill"]) == 1
+    assert "It goes on without you" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("last", "is_done", "words"),
+    [
+        (Progress(0, 0, 0, 0), True, "Nothing was missed."),
+        (Progress(2, 2, 0, 0), True, "Done: what was missed is in Slack, or on its way there."),
+        (
+            Progress(2, 1, 1, 1),
+            False,
+            "1 conversation or post could not be read: see",
+        ),
+        (Progress(2, 0, 0, 0), False, "2 conversations and posts wait, but no worker is running"),
+        (Progress(2, 0, 0, 1), False, "2 conversations and posts still wait, and go on by themselves"),
+    ],
+)
+def test_how_it_ended_is_said(
+    last: Progress, is_done: bool, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert summed_up(last) is is_done
+    said = capsys.readouterr()
+    assert words in (said.out if is_done else said.err)
 
 
 # --- since -------------------------------------------------------------------------------------------
