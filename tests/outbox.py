@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, select
 from sqlalchemy.engine import RowMapping
 
-from bridge.content import Content, Notice
+from bridge.content import Content, Line, Notice
 from bridge.deliveries import Deliveries, Delivery, Shown, put_mark, put_notice, put_reply, put_root
 from bridge.ids import ChannelId, DeliveryId, LineRef, LinkId, MessageTs, ProjectId, TeamId
 from bridge.mapping import open_thread, thread_by_id
@@ -131,6 +131,12 @@ class Outbox:
                 conn, self.clock(), thread, "message", content or Notice(text=text), shows=shows
             )
         )
+
+    async def message(self, thread: Thread, text: str, **more: object) -> DeliveryId:
+        """Owe a message of the thread's customer; unlike what `reply` owes it may be joined."""
+        fields = {"author": "Robin", "provider": "instagram", "origin": "customer", "sent_at": self.clock()}
+        line = Line.model_validate({**fields, "text": text, **more})
+        return await self.reply(thread, text, content=line)
 
     async def notice(self, thread: Thread, text: str) -> DeliveryId:
         return await self.store.write(lambda conn: put_notice(conn, self.clock(), thread, Notice(text=text)))

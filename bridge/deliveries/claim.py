@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import RowMapping
 
+from bridge.deliveries.join import take_along
 from bridge.deliveries.row import WAITING, Act, Delivery, State, delivery_of, team_target
 from bridge.deliveries.turn import may_go
 from bridge.store import pauses
@@ -40,7 +41,11 @@ def claim_in(
     while chosen := _choose(conn, may_go(conn, now), limit, now, scale):
         roots = {row.id: row.root_ts for row in chosen}
         taken = _mark_sending(conn, worker, list(roots), lease, now)
-        claimed = [one for row in taken if (one := _readable(conn, row, roots[row["id"]], now)) is not None]
+        claimed = [
+            take_along(conn, one, row["lane"], row["alone"], now)
+            for row in taken
+            if (one := _readable(conn, row, roots[row["id"]], now)) is not None
+        ]
         if claimed:
             order = list(roots)
             return sorted(claimed, key=lambda one: order.index(one.id))

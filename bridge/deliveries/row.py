@@ -25,11 +25,15 @@ class Act(StrEnum):
 
 
 class State(StrEnum):
-    """`uncertain` is sent without an answer, or found in `sending` after a crash."""
+    """`uncertain` is sent without an answer, or found in `sending` after a crash.
+
+    `joined` goes out within the post of another delivery (`joined_into`) and becomes what that becomes.
+    """
 
     READY = "ready"
     SENDING = "sending"
     UNCERTAIN = "uncertain"
+    JOINED = "joined"
     DONE = "done"
     REFUSED = "refused"
 

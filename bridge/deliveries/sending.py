@@ -11,6 +11,7 @@ from sqlalchemy import Connection, or_, select, update
 
 from bridge.content import from_json
 from bridge.deliveries.claim import claim_in, close_bucket, lock_claims
+from bridge.deliveries.join import separate, settle_joined
 from bridge.deliveries.owe import put_delete, put_update
 from bridge.deliveries.row import Act, Delivery, State, team_target
 from bridge.deliveries.turn import next_due
@@ -106,6 +107,7 @@ class Deliveries:
             )
             if not settled:
                 return
+            settle_joined(conn, one, state=State.DONE, slack_ts=ts, finished_at=now)
             for target in one.targets:
                 pauses.resume(conn, target, tried_at=one.claimed_at)
             if one.thread is not None and ts is not None and one.act is Act.POST:
@@ -124,10 +126,23 @@ class Deliveries:
                 conn, one, state=State.REFUSED, in_doubt=False, reason=reason[:500], finished_at=now
             )
             if settled:
+                settle_joined(conn, one, state=State.REFUSED, reason=reason[:500], finished_at=now)
                 record_attempt(conn, one.subject, now, one.attempt, "refused", reason)
                 self._slack_answered(conn, one, now)
                 if then is not None:
                     then(conn, now)
+
+        await self._store.write(record)
+
+    async def separated(self, one: Delivery, reason: str) -> None:
+        """Record that Slack does not take it joined: each of its lines is tried by itself."""
+
+        def record(conn: Connection) -> None:
+            now = self._store.now(conn)
+            if _settle(conn, one, state=State.READY, in_doubt=False, attempt=0, scheduled_at=now):
+                separate(conn, one, now)
+                record_attempt(conn, one.subject, now, one.attempt, "separated", reason)
+                self._slack_answered(conn, one, now)
 
         await self._store.write(record)
 

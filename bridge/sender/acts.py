@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from bridge.content import Content, Notice
+from bridge.content import Content, Lines, Notice
 from bridge.deliveries import Act, Deliveries, Delivery, put_channel_post, put_notice, put_root
 from bridge.errors import (
     BridgeError,
@@ -113,6 +114,9 @@ class Acts:
         return "failed"
 
     async def _refuse(self, one: Delivery, reason: str) -> str:
+        if isinstance(one.content, Lines) and not one.in_doubt:
+            await self._deliveries.separated(one, reason)  # one of them may be at fault, not all
+            return "separated"
         await self._deliveries.refused(one, reason, then=lambda conn, now: _say_instead(conn, now, one))
         return "refused"
 
@@ -135,7 +139,7 @@ class Acts:
             await self._deliveries.again(one, "not seen yet", delay=NEXT_LOOK, is_attempt=False)
             return "not_seen"
         if one.attempt > MAX_ATTEMPTS:
-            return await self._refuse(one, "It fails each time.")
+            return await self._refuse(replace(one, in_doubt=False), "It fails each time.")
         fresh = await self._deliveries.not_there(one)
         if fresh is None:
             raise LeaseLost
