@@ -34,6 +34,7 @@ from bridge.relay.alerts import Alerts
 from bridge.relay.cards import Cards
 from bridge.relay.catchup import CatchUp, came_back
 from bridge.relay.commands import Commands
+from bridge.relay.delayed import Delayed
 from bridge.relay.dialogues import Dialogues
 from bridge.relay.inbound import Inbound
 from bridge.relay.outbound import Outbound
@@ -282,6 +283,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
     settling = Settling(bridge.store, bridge.chat, bridge.social, cards, scale=scale)
     replies = Replies(bridge.store, bridge.social, cards, settling, scale=scale)
     catch_up = CatchUp(bridge.store, bridge.social)
+    delayed = Delayed(bridge.store, scale=scale)
     upkeep = Upkeep(bridge.store, lambda projects: _keep_fresh(bridge.auth, projects))
     commands = Commands(
         bridge.chat,
@@ -317,6 +319,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         "sweep": catch_up.sweep,
         "renew_tokens": upkeep.renew_tokens,
         "remind_of_alerts": alerts.remind,
+        "look_for_delays": delayed.look,
         "clean_up": upkeep.clean_up,
     }
 

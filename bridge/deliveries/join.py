@@ -1,8 +1,8 @@
 """Joining: messages of one author that wait behind each other in a thread go out within one post.
 
-It happens in the claiming transaction. The row that is claimed, the carrier, gets the joined content, so that
-whoever finds it in doubt looks for all of it; the rows behind it become `joined` and share what becomes of it.
-What Slack refuses when joined is tried again one by one, so that one message cannot take others with it.
+It happens in the claiming transaction. The row that is claimed gets the joined content, so that whoever finds
+it in doubt looks for all of it; the rows behind it become `joined` and share what becomes of it.
+What Slack refuses when joined is tried again one by one: a bad message takes no other with it.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, or_, select, update
 
 from bridge.content import from_json
-from bridge.deliveries.claim import claim_in, close_bucket, lock_claims
+from bridge.deliveries.claim import INTERVAL_S, claim_in, close_bucket, lock_claims
 from bridge.deliveries.join import separate, settle_joined
 from bridge.deliveries.owe import put_delete, put_update
 from bridge.deliveries.row import Act, Delivery, State, team_target
@@ -163,14 +163,18 @@ class Deliveries:
         await self._store.write(record)
 
     async def limited(self, one: Delivery, delay: timedelta) -> None:
-        """Record a 429: its bucket stays closed for `delay`, the row is ready again. Not an attempt."""
+        """Record a 429: its bucket stays closed for `delay`, the row is ready again. Not an attempt.
+
+        One interval longer, in fact: with nothing to spare the next call that arrives early is one too many.
+        """
 
         def record(conn: Connection) -> None:
             now = self._store.now(conn)
             if self._waits(conn, one, attempt=one.attempt - 1):
-                close_bucket(conn, one.bucket, now + delay / self._scale)
+                open_again = now + (delay + timedelta(seconds=INTERVAL_S[one.act])) / self._scale
+                close_bucket(conn, one.bucket, open_again)
                 record_attempt(conn, one.subject, now, one.attempt, "limited", f"wait {delay}")
-                self._slack_answered(conn, one, now + delay / self._scale)
+                self._slack_answered(conn, one, open_again)
 
         await self._store.write(record)
 
