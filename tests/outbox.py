@@ -10,7 +10,16 @@ from sqlalchemy import Connection, select
 from sqlalchemy.engine import RowMapping
 
 from bridge.content import Content, Line, Notice
-from bridge.deliveries import Deliveries, Delivery, Shown, put_mark, put_notice, put_reply, put_root
+from bridge.deliveries import (
+    Deliveries,
+    Delivery,
+    Shown,
+    put_channel_post,
+    put_mark,
+    put_notice,
+    put_reply,
+    put_root,
+)
 from bridge.ids import ChannelId, DeliveryId, LineRef, LinkId, MessageTs, ProjectId, TeamId
 from bridge.mapping import open_thread, thread_by_id
 from bridge.model import Channel, Link, LinkKind, Mark, Target, TargetKind, Thread
@@ -140,6 +149,11 @@ class Outbox:
 
     async def notice(self, thread: Thread, text: str) -> DeliveryId:
         return await self.store.write(lambda conn: put_notice(conn, self.clock(), thread, Notice(text=text)))
+
+    async def channel_post(self, text: str, channel: ChannelId = SUPPORT) -> DeliveryId:
+        return await self.store.write(
+            lambda conn: put_channel_post(conn, self.clock(), TEAM, channel, "alert", Notice(text=text))
+        )
 
     async def mark(
         self, ts: MessageTs, mark: Mark, *, add: bool = True, channel: ChannelId = SUPPORT

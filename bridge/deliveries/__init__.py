@@ -11,6 +11,7 @@ for nobody but the root. Messages that wait behind each other are joined into on
 records what became of each call; `bridge.sender` makes the calls.
 """
 
+from bridge.deliveries.join import separate
 from bridge.deliveries.owe import (
     put_channel_post,
     put_delete,
@@ -29,7 +30,9 @@ from bridge.deliveries.row import (
     Shown,
     State,
     channel_target,
+    post_bucket,
     team_target,
+    thread_lane,
 )
 from bridge.deliveries.sending import Deliveries
 from bridge.deliveries.tidy import forget_old
@@ -45,6 +48,7 @@ __all__ = [
     "State",
     "channel_target",
     "forget_old",
+    "post_bucket",
     "put_channel_post",
     "put_delete",
     "put_mark",
@@ -52,5 +56,7 @@ __all__ = [
     "put_reply",
     "put_root",
     "put_update",
+    "separate",
     "team_target",
+    "thread_lane",
 ]

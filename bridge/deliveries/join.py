@@ -73,16 +73,20 @@ def lines_in(content: Content | None) -> tuple[Line, ...]:
 def settle_joined(conn: Connection, one: Delivery, **values: Any) -> None:
     """Have what went along with `one` share what became of it."""
     if isinstance(one.content, Lines):
-        conn.execute(update(deliveries).where(*_joined_into(one)).values(**values))
+        conn.execute(update(deliveries).where(*_joined_into(one.id)).values(**values))
 
 
-def separate(conn: Connection, one: Delivery, now: datetime) -> None:
-    """Let everything that was joined into `one` go out by itself, in the order that it had."""
-    assert isinstance(one.content, Lines)
-    first = to_json(one.content.lines[0])
-    conn.execute(update(deliveries).where(deliveries.c.id == one.id).values(content=first, alone=True))
-    ready = {"state": State.READY, "joined_into": None, "alone": True, "reason": None, "scheduled_at": now}
-    conn.execute(update(deliveries).where(*_joined_into(one)).values(**ready))
+def separate(conn: Connection, carrier: str, content: Content | None, now: datetime, *, alone: bool) -> None:
+    """Let everything that was joined into `carrier` go out by itself, in the order that it had.
+
+    `alone`: for good, not to be joined with anything any more.
+    """
+    if not isinstance(content, Lines):
+        return
+    first = to_json(content.lines[0])
+    conn.execute(update(deliveries).where(deliveries.c.id == carrier).values(content=first, alone=alone))
+    ready = {"state": State.READY, "joined_into": None, "alone": alone, "reason": None, "scheduled_at": now}
+    conn.execute(update(deliveries).where(*_joined_into(carrier)).values(**ready))
 
 
 def _behind(conn: Connection, lane: str, one: Delivery) -> Sequence[RowMapping]:
@@ -114,5 +118,5 @@ def _kin(line: Line) -> tuple[str | None, ...]:
     return line.author, line.provider, line.origin, line.note
 
 
-def _joined_into(one: Delivery) -> tuple[Any, ...]:
-    return deliveries.c.joined_into == one.id, deliveries.c.state == State.JOINED
+def _joined_into(carrier: str) -> tuple[Any, ...]:
+    return deliveries.c.joined_into == carrier, deliveries.c.state == State.JOINED

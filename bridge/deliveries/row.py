@@ -107,6 +107,11 @@ def team_target(team: str) -> str:
     return f"team:{team}"
 
 
+def post_bucket(team: str, channel: str) -> str:
+    """Return the rate bucket of a channel's posts."""
+    return f"post:{team}:{channel}"
+
+
 def thread_lane(thread: str) -> str:
     """Return the lane in which the posts of a thread keep their order."""
     return f"thread:{thread}"

@@ -16,6 +16,7 @@ from bridge.deliveries.owe import put_delete, put_update
 from bridge.deliveries.row import Act, Delivery, State, team_target
 from bridge.deliveries.turn import next_due
 from bridge.ids import MessageTs
+from bridge.links import mark_link_problem
 from bridge.store import pauses
 from bridge.store.attempts import record_attempt
 from bridge.store.engine import Store
@@ -108,8 +109,9 @@ class Deliveries:
             if not settled:
                 return
             settle_joined(conn, one, state=State.DONE, slack_ts=ts, finished_at=now)
-            for target in one.targets:
-                pauses.resume(conn, target, tried_at=one.claimed_at)
+            pauses.resume(conn, team_target(one.team), tried_at=one.claimed_at)
+            if pauses.resume(conn, one.target, tried_at=one.claimed_at):
+                mark_link_problem(conn, one.team, one.channel, None)  # mended, though nobody told us
             if one.thread is not None and ts is not None and one.act is Act.POST:
                 conn.execute(update(threads).where(threads.c.id == one.thread).values(active_at=now))
             if one.is_root and ts is not None:
@@ -140,7 +142,7 @@ class Deliveries:
         def record(conn: Connection) -> None:
             now = self._store.now(conn)
             if _settle(conn, one, state=State.READY, in_doubt=False, attempt=0, scheduled_at=now):
-                separate(conn, one, now)
+                separate(conn, one.id, one.content, now, alone=True)
                 record_attempt(conn, one.subject, now, one.attempt, "separated", reason)
                 self._slack_answered(conn, one, now)
 
@@ -178,7 +180,7 @@ class Deliveries:
 
         await self._store.write(record)
 
-    async def paused(self, one: Delivery, target: str, reason: str) -> None:
+    async def paused(self, one: Delivery, target: str, reason: str, *, then: Then | None = None) -> None:
         """Record that the target is away: nothing took effect, the row waits for it. Not an attempt."""
 
         def record(conn: Connection) -> None:
@@ -192,6 +194,8 @@ class Deliveries:
             when = now if target in one.targets else at
             if self._waits(conn, one, attempt=one.attempt - 1, scheduled_at=when, reason=reason[:500]):
                 record_attempt(conn, one.subject, now, one.attempt, "paused", reason)
+                if then is not None:
+                    then(conn, now)
 
         await self._store.write(record)
 

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from bridge.channels import channel_closed, move_on
 from bridge.content import Content, Lines, Notice
 from bridge.deliveries import Act, Deliveries, Delivery, put_channel_post, put_notice, put_root
 from bridge.errors import (
@@ -44,6 +45,8 @@ CLOCK_TOLERANCE = timedelta(minutes=2)
 ANOTHER_ROOT = timedelta(minutes=1)
 """Between two repeats of a root: without one its thread cannot be, so it is not given up after the first."""
 GONE = "message_not_found"
+
+Then = Callable[[Connection, datetime], None]
 
 RootCard = Callable[[Connection, Delivery], Content]
 """Returns the card for a thread whose root was deleted."""
@@ -82,7 +85,8 @@ class Acts:
             await self._deliveries.limited(one, error.delay)
             return "limited"
         except TargetDown as error:
-            await self._deliveries.paused(one, error.target, error.user_message)
+            then = _close_channel(one, error) if error.target == one.target else None
+            await self._deliveries.paused(one, error.target, error.user_message, then=then)
             return "paused"
         except PermanentError as error:
             return await self._refuse(one, f"{error.code}: {error.user_message}")
@@ -231,6 +235,15 @@ class Acts:
     async def _remove_mark(self, one: Delivery) -> None:
         assert one.mark is not None
         await self._chat.remove_mark(one.team, one.channel, _line(one), one.mark)
+
+
+def _close_channel(one: Delivery, error: TargetDown) -> Then:
+    def close(conn: Connection, now: datetime) -> None:
+        channel_closed(conn, now, one.team, one.channel, error.user_message)
+        if one.thread is not None:
+            move_on(conn, now, one.thread)
+
+    return close
 
 
 def _is_stray(outgoing: Outgoing, posted: Posted) -> bool:
