@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, func, or_, select, update
 
 from bridge.content import from_json
 from bridge.deliveries.claim import INTERVAL_S, claim_in, close_bucket, lock_claims
@@ -22,6 +22,9 @@ from bridge.store.attempts import record_attempt
 from bridge.store.engine import Store
 from bridge.store.tables import attempts, deliveries, threads
 
+ROOT_GONE = "root_gone"
+NEW_ROOTS = 2
+"""So many are posted for a delivery; if Slack refuses replies to them as well, its thread is given up."""
 REPEATED = "repeated"
 """The recorded outcome of a delivery that is posted once more although nobody can tell where it landed."""
 
@@ -113,7 +116,10 @@ class Deliveries:
             if pauses.resume(conn, one.target, tried_at=one.claimed_at):
                 mark_link_problem(conn, one.team, one.channel, None)  # mended, though nobody told us
             if one.thread is not None and ts is not None and one.act is Act.POST:
-                conn.execute(update(threads).where(threads.c.id == one.thread).values(active_at=now))
+                values: dict[str, Any] = {"active_at": now}
+                if not one.is_root:
+                    values["refused_told"] = False
+                conn.execute(update(threads).where(threads.c.id == one.thread).values(**values))
             if one.is_root and ts is not None:
                 _now_stands(conn, now, one, ts)
 
@@ -230,7 +236,7 @@ class Deliveries:
             now = self._store.now(conn)
             if not _settle(conn, one, state=State.READY, in_doubt=False, scheduled_at=now):
                 return
-            record_attempt(conn, one.subject, now, one.attempt, "root_gone", "its root is gone")
+            record_attempt(conn, one.subject, now, one.attempt, ROOT_GONE, "its root is gone")
             self._slack_answered(conn, one, now)
             if stray is not None:
                 put_delete(conn, now, one.team, one.channel, stray)
@@ -238,6 +244,20 @@ class Deliveries:
                 then(conn, now)
 
         await self._store.write(record)
+
+    async def is_refused_for_good(self, one: Delivery) -> bool:
+        """Whether new roots do not help: `one` has had two in vain, or its thread was given up."""
+
+        def look(conn: Connection) -> bool:
+            given_up = select(threads.c.refused_told).where(threads.c.id == one.thread)
+            if conn.execute(given_up).scalar():
+                return True
+            in_vain = select(func.count()).where(
+                attempts.c.subject == one.subject, attempts.c.outcome == ROOT_GONE
+            )
+            return conn.execute(in_vain).scalar_one() >= NEW_ROOTS
+
+        return await self._store.read(look)
 
     async def not_there(self, one: Delivery) -> Delivery | None:
         """Record, before the call, that it was looked for in vain: what follows is a first attempt again.

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from bridge.channels import channel_closed, move_on
-from bridge.content import Content, Lines, Notice
-from bridge.deliveries import Act, Deliveries, Delivery, put_channel_post, put_notice, put_root
+from bridge.content import Content, Lines
+from bridge.deliveries import Act, Deliveries, Delivery
 from bridge.errors import (
     BridgeError,
     CannotTell,
@@ -28,9 +28,10 @@ from bridge.errors import (
     UnconfirmedError,
 )
 from bridge.ids import MessageTs
-from bridge.mapping import replace_root, thread_by_id
+from bridge.mapping import replace_root
 from bridge.ports import Chat, Outgoing, Posted
 from bridge.queue.retry import backoff_s
+from bridge.sender.instead import give_up, say_instead
 from bridge.store.engine import Store
 
 log = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ class Acts:
         if isinstance(one.content, Lines) and not one.in_doubt:
             await self._deliveries.separated(one, reason)  # one of them may be at fault, not all
             return "separated"
-        await self._deliveries.refused(one, reason, then=lambda conn, now: _say_instead(conn, now, one))
+        await self._deliveries.refused(one, reason, then=lambda conn, now: say_instead(conn, now, one))
         return "refused"
 
     # --- posts ---------------------------------------------------------------------------------------
@@ -195,6 +196,11 @@ class Acts:
         return "found"
 
     async def _root_gone(self, one: Delivery, stray: MessageTs | None) -> str:
+        if await self._deliveries.is_refused_for_good(one):
+            reason = "Slack refuses every reply to its thread."
+            await self._deliveries.refused(one, reason, then=lambda conn, now: give_up(conn, now, one, stray))
+            return "refused"
+
         def give_a_new_root(conn: Connection, now: datetime) -> None:
             assert one.thread is not None
             assert one.root_ts is not None
@@ -270,21 +276,3 @@ def _outgoing(one: Delivery, *, possible_repeat: bool = False) -> Outgoing:
         also_to_channel=one.also_to_channel,
         possible_repeat=possible_repeat,
     )
-
-
-def _say_instead(conn: Connection, now: datetime, one: Delivery) -> None:
-    """Where Slack refuses what we wanted to show, a plain sentence says so; a thread gets a plain root."""
-    if one.act is not Act.POST or isinstance(one.content, Notice):
-        return
-    if one.thread is None:
-        words = Notice(text="Something could not be shown here. Please look in Jollor.")
-        put_channel_post(conn, now, one.team, one.channel, "notice", words)
-        return
-    thread = thread_by_id(conn, one.thread)
-    assert thread is not None
-    if one.is_root:
-        words = Notice(text="A conversation begins here; its card could not be shown. Please look in Jollor.")
-        put_root(conn, now, thread, "root", words)
-    elif one.root_ts is not None:
-        words = Notice(text="A message could not be shown here. Please look in Jollor.")
-        put_notice(conn, now, thread, words)

@@ -286,7 +286,7 @@ async def test_a_sentence_that_is_refused_itself_is_not_replaced_for_ever(outbox
     outbox.chat.fail_next(PermanentError("invalid_blocks"), method="post", times=9)
     await outbox.reply(thread, "odd", content=dialogue(outbox))
     await outbox.settle()
-    assert (await outbox.states()).count(State.REFUSED) == 2
+    assert (await outbox.states()).count(State.REFUSED) == 3, "nor is what is said of it in the channel"
 
 
 async def test_a_refused_card_gets_a_plain_one_so_that_its_messages_are_shown(outbox: Outbox) -> None:
@@ -313,7 +313,10 @@ async def test_without_any_root_the_messages_are_dead_letters_too_not_waiting_un
     outbox.chat.fail_next(PermanentError("invalid_blocks"), method="post")
     await outbox.reply(thread, "message")
     await outbox.settle()
-    assert [row["state"] for row in await outbox.rows()] == [State.REFUSED, State.REFUSED]
+    assert [row["state"] for row in await outbox.rows()] == [State.REFUSED, State.REFUSED, State.DONE]
+    assert outbox.texts() == [
+        "Slack refuses what a conversation of “bakery” has to show in its thread. Please look in Jollor."
+    ]
     assert (await outbox.rows())[1]["reason"].startswith("no_root")
 
 

@@ -253,6 +253,36 @@ async def test_messages_for_a_closed_channel_wait_and_are_shown_when_it_is_open_
     assert await dead_letters(stage) == 0
 
 
+async def test_what_waits_for_a_deleted_channel_is_shown_where_the_project_goes_next(stage: Stage) -> None:
+    alerts = stage.slack.add_channel("alerts", members=[stage.anna])
+    await stage.link(stage.bakery, alerts, "--kind", "alert")
+    stage.writes("Hello", customer="Robin")
+    await stage.line(await stage.thread("Hello"), "Hello")
+    stage.slack.people.delete_channel(stage.support.id)
+    texts = [f"Knock {number}" for number in range(3)]
+    for text in texts:
+        stage.writes(text, customer="Robin")
+    await eventually(
+        lambda: [m for m in stage.slack.messages(alerts.id) if "waits; nothing is lost" in shown(m)],
+        what="a sentence where alerts go",
+        evidence=stage.evidence,
+    )
+    code, said_of_links, _ = await stage.run("links", "--json")
+    assert code == 0
+    assert "was deleted" in said_of_links or "cannot see that channel" in said_of_links
+    after = stage.slack.add_channel("after", members=[stage.anna])
+    await stage.link(stage.bakery, after)
+    root = await stage.thread("Hello", channel=after)
+    await eventually(
+        lambda: spoken(stage.transcript(root, channel=after)) == texts,
+        what="the messages that waited",
+        evidence=stage.evidence,
+    )
+    _, said_of_links, _ = await stage.run("links", "--json")
+    assert stage.support.id not in said_of_links
+    assert await dead_letters(stage) == 0
+
+
 @pytest.mark.parametrize("left", ["tombstone", "gone"])
 async def test_a_deleted_root_is_continued_and_answers_under_either_reach_the_customer(
     stage: Stage, left: str
