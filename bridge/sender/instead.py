@@ -52,5 +52,5 @@ def _say_beside(conn: Connection, now: datetime, one: Delivery) -> None:
     if thread is None or not tell_refused_once(conn, thread.id):
         return
     name = inert(project_name(conn, thread.target.project))
-    words = f"Slack refuses what a conversation of “{name}” has to show in its thread. {LOOK}"
+    words = f"Slack does not take what belongs into a thread of “{name}”. {LOOK}"
     put_channel_post(conn, now, one.team, one.channel, "notice", Notice(text=words))

@@ -13,7 +13,7 @@ from bridge.ports import Outgoing, Posted
 from bridge.store.engine import Store
 from tests.outbox import SUPPORT, Outbox, SlowChat, TestClock
 
-BESIDE = "Slack refuses what a conversation of “bakery” has to show in its thread. Please look in Jollor."
+BESIDE = "Slack does not take what belongs into a thread of “bakery”. Please look in Jollor."
 
 
 @dataclass

@@ -34,6 +34,8 @@ LOST = UnconfirmedError("slack_connection_lost")
 LIMITED = Snooze("ratelimited", delay=timedelta(seconds=20))
 AWAY = TargetDown("slack_unreachable", target=f"team:{TEAM}", user_message="Slack cannot be reached.")
 
+BESIDE = "Slack does not take what belongs into a thread of “bakery”. Please look in Jollor."
+
 
 @pytest.fixture
 async def outbox(migrated_url: str) -> AsyncIterator[Outbox]:
@@ -238,7 +240,7 @@ async def test_what_fails_each_time_becomes_a_dead_letter_and_the_thread_goes_on
     row = await outbox.row(id_)
     assert (row["state"], row["attempt"]) == (State.REFUSED, 8)
     assert "odd" in row["reason"]
-    assert outbox.texts() == ["root of robin", "good"]
+    assert outbox.texts() == ["root of robin", BESIDE, "good"]
 
 
 @pytest.mark.parametrize("when", [When.BEFORE, When.AFTER])
@@ -257,7 +259,7 @@ async def test_a_mistake_that_comes_each_time_ends_as_a_dead_letter(outbox: Outb
     await outbox.reply(thread, "good")
     await outbox.settle()
     assert (await outbox.row(id_))["state"] == State.REFUSED
-    assert outbox.texts() == ["root of robin", "good"]
+    assert outbox.texts() == ["root of robin", BESIDE, "good"]
 
 
 async def test_a_mark_that_fails_by_a_mistake_of_ours_is_tried_again(outbox: Outbox) -> None:
@@ -314,9 +316,7 @@ async def test_without_any_root_the_messages_are_dead_letters_too_not_waiting_un
     await outbox.reply(thread, "message")
     await outbox.settle()
     assert [row["state"] for row in await outbox.rows()] == [State.REFUSED, State.REFUSED, State.DONE]
-    assert outbox.texts() == [
-        "Slack refuses what a conversation of “bakery” has to show in its thread. Please look in Jollor."
-    ]
+    assert outbox.texts() == [BESIDE]
     assert (await outbox.rows())[1]["reason"].startswith("no_root")
 
 
