@@ -34,6 +34,7 @@ from bridge.relay.alerts import Alerts
 from bridge.relay.cards import Cards
 from bridge.relay.catchup import CatchUp, came_back
 from bridge.relay.commands import Commands
+from bridge.relay.delayed import Delayed
 from bridge.relay.dialogues import Dialogues
 from bridge.relay.floods import Floods
 from bridge.relay.hints import Hints
@@ -288,6 +289,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
     replies = Replies(bridge.store, bridge.social, cards, settling, scale=scale)
     catch_up = CatchUp(bridge.store, bridge.social, cards, scale=scale)
     floods = Floods(bridge.store)
+    delayed = Delayed(bridge.store, scale=scale)
     upkeep = Upkeep(bridge.store, lambda projects: _keep_fresh(bridge.auth, projects))
     commands = Commands(
         bridge.chat,
@@ -325,6 +327,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         "came_back": catch_up.came_back,
         "renew_tokens": upkeep.renew_tokens,
         "remind_of_alerts": alerts.remind,
+        "look_for_delays": delayed.look,
         "clean_up": upkeep.clean_up,
     }
 

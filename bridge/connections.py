@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select, update
 
+from bridge.channels import replace_closed
 from bridge.content import inert
+from bridge.deliveries import channel_target
 from bridge.errors import BridgeError, PermanentError
 from bridge.events import Sweep
 from bridge.ids import ChannelId, PostId, ProjectId, TeamId, UserId, new_id
@@ -19,6 +21,7 @@ from bridge.model import Link, LinkKind, Project
 from bridge.ports import Chat, Social
 from bridge.queue.jobs import NewJob, put_in
 from bridge.routing import choose
+from bridge.store import pauses
 from bridge.store.engine import Store
 from bridge.store.tables import links, projects
 from bridge.webhooks import Registration, Steps, Webhooks
@@ -83,8 +86,14 @@ class Connections:
             await self._chat.join(team, channel)
         steps = Steps()
         inbox = await self._inbox(project.id) if kind.takes(LinkKind.POST) else None
-        link = await self._store.write(lambda conn: self._add(conn, team, project, channel, kind, by, inbox))
+        link, ended = await self._store.write(
+            lambda conn: self._add(conn, team, project, channel, kind, by, inbox)
+        )
         steps.said.append(f"“{inert(project.name)}” now goes to #{place.name} ({kind}).")
+        steps.said += [
+            f"Its link to {one.channel} has ended, since that channel is closed; what waited is shown here."
+            for one in ended
+        ]
         await self._registration.set_up(project.id, steps, replace=replace, secret=secret)
         callback = self._hooks.callback_url(project.id)
         return LinkOutcome(link, project, callback, tuple(steps.said), steps.is_incomplete)
@@ -143,7 +152,8 @@ class Connections:
         kind: LinkKind,
         by: UserId | None,
         inbox: Sequence[PostId] | None,
-    ) -> Link:
+    ) -> tuple[Link, list[Link]]:
+        """Return the link, and those to closed channels that it replaces."""
         now = self._store.now(conn)
         had_posts = bool(choose(links_of(conn, project.id), LinkKind.POST))
         key = (
@@ -168,7 +178,9 @@ class Connections:
             if inbox is not None:
                 remember_inbox(conn, now, project.id, inbox)
         put_in(conn, [NewJob(Sweep(project_id=project.id))], now)
-        return to_link(conn.execute(select(links).where(*key)).mappings().one())
+        link = to_link(conn.execute(select(links).where(*key)).mappings().one())
+        pauses.resume(conn, channel_target(team, channel))
+        return link, replace_closed(conn, now, link)
 
     async def unlink(self, team: TeamId, wanted: str, channel: ChannelId | None = None) -> list[Link]:
         """End the routes of a project (by id or stored name) to a channel, or to all; return them.

@@ -132,6 +132,13 @@ class Line(_Value):
     note: str | None = None
 
 
+class Lines(_Value):
+    """Messages of one author that waited behind each other, in one post; the same `note` holds for all."""
+
+    type: Literal["lines"] = "lines"
+    lines: tuple[Line, ...] = Field(min_length=1)
+
+
 def inert(name: str) -> str:
     """Return a name from outside as it may stand in our own sentences: without Slack's codes."""
     return name.replace("<", "‹").replace(">", "›").replace("`", "ˋ")
@@ -232,6 +239,7 @@ Content = Annotated[
     | PostCard
     | Context
     | Line
+    | Lines
     | Notice
     | DialogueLine
     | ProfileAlert

@@ -323,6 +323,16 @@ class RemindOfAlerts(_Event):
     kind: Literal["remind_of_alerts"] = "remind_of_alerts"
 
 
+class LookForDelays(_Event):
+    """Look which channels are behind, and tell there."""
+
+    kind: Literal["look_for_delays"] = "look_for_delays"
+
+    @property
+    def lane(self) -> str | None:
+        return self.kind
+
+
 class CleanUp(_Event):
     """Delete finished jobs and deliveries that are past their keeping time."""
 
@@ -350,6 +360,7 @@ Event = Annotated[
     | Sweep
     | RenewTokens
     | RemindOfAlerts
+    | LookForDelays
     | CleanUp
     | SettleReply
     | MarkWaiting,

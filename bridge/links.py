@@ -44,6 +44,13 @@ def mark_link_problem(conn: Connection, team: TeamId, channel: ChannelId, proble
     )
 
 
+def newly_closed(conn: Connection, team: TeamId, channel: ChannelId, problem: str) -> list[Link]:
+    """Note a sentence about the links in force to a channel that have none, and return these links."""
+    here = (links.c.team == team, links.c.channel_id == channel, links.c.unlinked_at.is_(None))
+    marked = update(links).where(*here, links.c.problem.is_(None)).values(problem=problem).returning(links)
+    return [to_link(row) for row in conn.execute(marked).mappings()]
+
+
 def remember_projects(conn: Connection, now: datetime, known: Sequence[Project]) -> None:
     """Keep the names of projects for later, when Jollor may be away."""
     dialect: Any = sqlite if conn.dialect.name == "sqlite" else postgresql

@@ -174,6 +174,17 @@ def tell_internal_once(conn: Connection, thread: ThreadId) -> bool:
     )
 
 
+def tell_refused_once(conn: Connection, thread: ThreadId) -> bool:
+    """True the first time since something was shown in the thread: Slack refuses what belongs there."""
+    return bool(
+        conn.execute(
+            update(threads)
+            .where(threads.c.id == thread, threads.c.refused_told.is_(False))
+            .values(refused_told=True)
+        ).rowcount
+    )
+
+
 # --- conversations and messages ----------------------------------------------------------------------
 
 

@@ -34,7 +34,15 @@ log = logging.getLogger(__name__)
 _PEOPLE_FOR = timedelta(minutes=5)
 _CHANNELS_FOR = timedelta(minutes=1)
 _NAMELESS_FOR = timedelta(minutes=10)
-_ROOT_GONE = frozenset({"thread_not_found", "cannot_reply_to_message", "message_not_found"})
+_ROOT_GONE = frozenset(
+    {
+        "thread_not_found",
+        "cannot_reply_to_message",
+        "message_not_found",
+        "restricted_action_thread_locked",
+        "thread_locked",
+    }
+)
 _NOT_DRAWN = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
 _CUSTOM_NAMES = "chat:write.customize"
 

@@ -16,6 +16,7 @@ from bridge.content import (
     Context,
     DialogueLine,
     Line,
+    Lines,
     Notice,
     PostCard,
     ProfileAlert,
@@ -29,7 +30,7 @@ from slack_app.views.notice import notice
 from slack_app.views.picker import channel_picker
 from slack_app.views.projects import projects_answer
 from slack_app.views.status import status_answer
-from slack_app.views.transcript import dialogue_line, earlier_messages, transcript_line
+from slack_app.views.transcript import dialogue_line, earlier_messages, transcript_line, transcript_lines
 
 
 def render(
@@ -49,6 +50,10 @@ def render(
             return earlier_messages(content)
         case Line():
             return transcript_line(
+                content, now=now, is_possible_repeat=is_possible_repeat, has_own_name=has_own_name
+            )
+        case Lines():
+            return transcript_lines(
                 content, now=now, is_possible_repeat=is_possible_repeat, has_own_name=has_own_name
             )
         case Notice():

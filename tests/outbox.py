@@ -9,8 +9,17 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, select
 from sqlalchemy.engine import RowMapping
 
-from bridge.content import Content, Notice
-from bridge.deliveries import Deliveries, Delivery, Shown, put_mark, put_notice, put_reply, put_root
+from bridge.content import Content, Line, Notice
+from bridge.deliveries import (
+    Deliveries,
+    Delivery,
+    Shown,
+    put_channel_post,
+    put_mark,
+    put_notice,
+    put_reply,
+    put_root,
+)
 from bridge.ids import ChannelId, DeliveryId, LineRef, LinkId, MessageTs, ProjectId, TeamId
 from bridge.mapping import open_thread, thread_by_id
 from bridge.model import Channel, Link, LinkKind, Mark, Target, TargetKind, Thread
@@ -132,8 +141,19 @@ class Outbox:
             )
         )
 
+    async def message(self, thread: Thread, text: str, **more: object) -> DeliveryId:
+        """Owe a message of the thread's customer; unlike what `reply` owes it may be joined."""
+        fields = {"author": "Robin", "provider": "instagram", "origin": "customer", "sent_at": self.clock()}
+        line = Line.model_validate({**fields, "text": text, **more})
+        return await self.reply(thread, text, content=line)
+
     async def notice(self, thread: Thread, text: str) -> DeliveryId:
         return await self.store.write(lambda conn: put_notice(conn, self.clock(), thread, Notice(text=text)))
+
+    async def channel_post(self, text: str, channel: ChannelId = SUPPORT) -> DeliveryId:
+        return await self.store.write(
+            lambda conn: put_channel_post(conn, self.clock(), TEAM, channel, "alert", Notice(text=text))
+        )
 
     async def mark(
         self, ts: MessageTs, mark: Mark, *, add: bool = True, channel: ChannelId = SUPPORT

@@ -7,9 +7,11 @@ answer: look before posting again), or `refused`.
 Claiming is the pacing (`turn`, `claim`): a row is taken only when its rate buckets are open, and taking it
 closes them for their interval. Buckets are rows, so several processes share Slack's allowance. Posts of one
 thread keep their order (a root first), and so do drawings of one message and marks of one line; notices wait
-for nobody but the root. `sending` records what became of each call; `bridge.sender` makes the calls.
+for nobody but the root. Messages that wait behind each other are joined into one post (`join`). `sending`
+records what became of each call; `bridge.sender` makes the calls.
 """
 
+from bridge.deliveries.join import separate
 from bridge.deliveries.owe import (
     put_channel_post,
     put_delete,
@@ -28,7 +30,9 @@ from bridge.deliveries.row import (
     Shown,
     State,
     channel_target,
+    post_bucket,
     team_target,
+    thread_lane,
 )
 from bridge.deliveries.sending import Deliveries
 from bridge.deliveries.tidy import forget_old
@@ -44,6 +48,7 @@ __all__ = [
     "State",
     "channel_target",
     "forget_old",
+    "post_bucket",
     "put_channel_post",
     "put_delete",
     "put_mark",
@@ -51,5 +56,7 @@ __all__ = [
     "put_reply",
     "put_root",
     "put_update",
+    "separate",
     "team_target",
+    "thread_lane",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, update
 
 from bridge.content import Content, to_json
-from bridge.deliveries.row import Act, Priority, Shown, State, channel_target, thread_lane
+from bridge.deliveries.row import Act, Priority, Shown, State, channel_target, post_bucket, thread_lane
 from bridge.ids import ChannelId, DeliveryId, LineRef, MessageTs, TeamId, new_id
 from bridge.model import Mark, Thread
 from bridge.store.tables import deliveries, shown_messages, threads
@@ -100,7 +100,7 @@ def _put_post(
         lane=thread_lane(thread.id) if thread and in_order else None,
         also_to_channel=also_to_channel,
         line_ts=line_ts,
-        bucket=f"post:{team}:{channel}",
+        bucket=post_bucket(team, channel),
         team_bucket=f"post:{team}",
     )
 

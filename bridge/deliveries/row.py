@@ -25,11 +25,15 @@ class Act(StrEnum):
 
 
 class State(StrEnum):
-    """`uncertain` is sent without an answer, or found in `sending` after a crash."""
+    """`uncertain` is sent without an answer, or found in `sending` after a crash.
+
+    `joined` goes out within the post of another delivery (`joined_into`) and becomes what that becomes.
+    """
 
     READY = "ready"
     SENDING = "sending"
     UNCERTAIN = "uncertain"
+    JOINED = "joined"
     DONE = "done"
     REFUSED = "refused"
 
@@ -101,6 +105,11 @@ def channel_target(team: str, channel: str) -> str:
 def team_target(team: str) -> str:
     """Return the name under which a workspace is paused."""
     return f"team:{team}"
+
+
+def post_bucket(team: str, channel: str) -> str:
+    """Return the rate bucket of a channel's posts."""
+    return f"post:{team}:{channel}"
 
 
 def thread_lane(thread: str) -> str:

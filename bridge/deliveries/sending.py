@@ -7,19 +7,24 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, func, or_, select, update
 
 from bridge.content import from_json
-from bridge.deliveries.claim import claim_in, close_bucket, lock_claims
+from bridge.deliveries.claim import INTERVAL_S, claim_in, close_bucket, lock_claims
+from bridge.deliveries.join import separate, settle_joined
 from bridge.deliveries.owe import put_delete, put_update
 from bridge.deliveries.row import Act, Delivery, State, team_target
 from bridge.deliveries.turn import next_due
 from bridge.ids import MessageTs
+from bridge.links import mark_link_problem
 from bridge.store import pauses
 from bridge.store.attempts import record_attempt
 from bridge.store.engine import Store
 from bridge.store.tables import attempts, deliveries, threads
 
+ROOT_GONE = "root_gone"
+NEW_ROOTS = 2
+"""So many are posted for a delivery; if Slack refuses replies to them as well, its thread is given up."""
 REPEATED = "repeated"
 """The recorded outcome of a delivery that is posted once more although nobody can tell where it landed."""
 
@@ -106,10 +111,15 @@ class Deliveries:
             )
             if not settled:
                 return
-            for target in one.targets:
-                pauses.resume(conn, target, tried_at=one.claimed_at)
+            settle_joined(conn, one, state=State.DONE, slack_ts=ts, finished_at=now)
+            pauses.resume(conn, team_target(one.team), tried_at=one.claimed_at)
+            if pauses.resume(conn, one.target, tried_at=one.claimed_at):
+                mark_link_problem(conn, one.team, one.channel, None)  # mended, though nobody told us
             if one.thread is not None and ts is not None and one.act is Act.POST:
-                conn.execute(update(threads).where(threads.c.id == one.thread).values(active_at=now))
+                values: dict[str, Any] = {"active_at": now}
+                if not one.is_root:
+                    values["refused_told"] = False
+                conn.execute(update(threads).where(threads.c.id == one.thread).values(**values))
             if one.is_root and ts is not None:
                 _now_stands(conn, now, one, ts)
 
@@ -124,10 +134,23 @@ class Deliveries:
                 conn, one, state=State.REFUSED, in_doubt=False, reason=reason[:500], finished_at=now
             )
             if settled:
+                settle_joined(conn, one, state=State.REFUSED, reason=reason[:500], finished_at=now)
                 record_attempt(conn, one.subject, now, one.attempt, "refused", reason)
                 self._slack_answered(conn, one, now)
                 if then is not None:
                     then(conn, now)
+
+        await self._store.write(record)
+
+    async def separated(self, one: Delivery, reason: str) -> None:
+        """Record that Slack does not take it joined: each of its lines is tried by itself."""
+
+        def record(conn: Connection) -> None:
+            now = self._store.now(conn)
+            if _settle(conn, one, state=State.READY, in_doubt=False, attempt=0, scheduled_at=now):
+                separate(conn, one.id, one.content, now, alone=True)
+                record_attempt(conn, one.subject, now, one.attempt, "separated", reason)
+                self._slack_answered(conn, one, now)
 
         await self._store.write(record)
 
@@ -148,18 +171,22 @@ class Deliveries:
         await self._store.write(record)
 
     async def limited(self, one: Delivery, delay: timedelta) -> None:
-        """Record a 429: its bucket stays closed for `delay`, the row is ready again. Not an attempt."""
+        """Record a 429: its bucket stays closed for `delay`, the row is ready again. Not an attempt.
+
+        One interval longer, in fact: with nothing to spare the next call that arrives early is one too many.
+        """
 
         def record(conn: Connection) -> None:
             now = self._store.now(conn)
             if self._waits(conn, one, attempt=one.attempt - 1):
-                close_bucket(conn, one.bucket, now + delay / self._scale)
+                open_again = now + (delay + timedelta(seconds=INTERVAL_S[one.act])) / self._scale
+                close_bucket(conn, one.bucket, open_again)
                 record_attempt(conn, one.subject, now, one.attempt, "limited", f"wait {delay}")
-                self._slack_answered(conn, one, now + delay / self._scale)
+                self._slack_answered(conn, one, open_again)
 
         await self._store.write(record)
 
-    async def paused(self, one: Delivery, target: str, reason: str) -> None:
+    async def paused(self, one: Delivery, target: str, reason: str, *, then: Then | None = None) -> None:
         """Record that the target is away: nothing took effect, the row waits for it. Not an attempt."""
 
         def record(conn: Connection) -> None:
@@ -173,6 +200,8 @@ class Deliveries:
             when = now if target in one.targets else at
             if self._waits(conn, one, attempt=one.attempt - 1, scheduled_at=when, reason=reason[:500]):
                 record_attempt(conn, one.subject, now, one.attempt, "paused", reason)
+                if then is not None:
+                    then(conn, now)
 
         await self._store.write(record)
 
@@ -207,7 +236,7 @@ class Deliveries:
             now = self._store.now(conn)
             if not _settle(conn, one, state=State.READY, in_doubt=False, scheduled_at=now):
                 return
-            record_attempt(conn, one.subject, now, one.attempt, "root_gone", "its root is gone")
+            record_attempt(conn, one.subject, now, one.attempt, ROOT_GONE, "its root is gone")
             self._slack_answered(conn, one, now)
             if stray is not None:
                 put_delete(conn, now, one.team, one.channel, stray)
@@ -215,6 +244,20 @@ class Deliveries:
                 then(conn, now)
 
         await self._store.write(record)
+
+    async def is_refused_for_good(self, one: Delivery) -> bool:
+        """Whether new roots do not help: `one` has had two in vain, or its thread was given up."""
+
+        def look(conn: Connection) -> bool:
+            given_up = select(threads.c.refused_told).where(threads.c.id == one.thread)
+            if conn.execute(given_up).scalar():
+                return True
+            in_vain = select(func.count()).where(
+                attempts.c.subject == one.subject, attempts.c.outcome == ROOT_GONE
+            )
+            return conn.execute(in_vain).scalar_one() >= NEW_ROOTS
+
+        return await self._store.read(look)
 
     async def not_there(self, one: Delivery) -> Delivery | None:
         """Record, before the call, that it was looked for in vain: what follows is a first attempt again.

@@ -9,10 +9,11 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, delete, update
 
+from bridge.channels import channel_closed, channel_open
 from bridge.deliveries import channel_target, forget_old
 from bridge.events import AppRemoved, ChannelState, CleanUp, RenewTokens
 from bridge.ids import ChannelId, ProjectId, TeamId
-from bridge.links import links_of, mark_link_problem
+from bridge.links import links_of
 from bridge.queue.jobs import Job, JobState
 from bridge.store import pauses
 from bridge.store.engine import Store
@@ -71,8 +72,10 @@ class Upkeep:
         def note(conn: Connection) -> None:
             if event.what == "renamed":
                 return
-            mark_link_problem(conn, team, channel, CLOSED.get(event.what))
-            if event.what not in CLOSED:
+            if event.what in CLOSED:
+                channel_closed(conn, self._store.now(conn), team, channel, CLOSED[event.what], is_sure=True)
+            else:
+                channel_open(conn, team, channel)
                 pauses.resume(conn, channel_target(team, channel))
 
         await self._store.write(note)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from bridge.content import Content, Notice
-from bridge.deliveries import Act, Deliveries, Delivery, put_channel_post, put_notice, put_root
+from bridge.channels import channel_closed, move_on
+from bridge.content import Content, Lines
+from bridge.deliveries import Act, Deliveries, Delivery
 from bridge.errors import (
     BridgeError,
     CannotTell,
@@ -26,9 +28,10 @@ from bridge.errors import (
     UnconfirmedError,
 )
 from bridge.ids import MessageTs
-from bridge.mapping import replace_root, thread_by_id
+from bridge.mapping import replace_root
 from bridge.ports import Chat, Outgoing, Posted
 from bridge.queue.retry import backoff_s
+from bridge.sender.instead import give_up, say_instead
 from bridge.store.engine import Store
 
 log = logging.getLogger(__name__)
@@ -43,6 +46,8 @@ CLOCK_TOLERANCE = timedelta(minutes=2)
 ANOTHER_ROOT = timedelta(minutes=1)
 """Between two repeats of a root: without one its thread cannot be, so it is not given up after the first."""
 GONE = "message_not_found"
+
+Then = Callable[[Connection, datetime], None]
 
 RootCard = Callable[[Connection, Delivery], Content]
 """Returns the card for a thread whose root was deleted."""
@@ -81,7 +86,8 @@ class Acts:
             await self._deliveries.limited(one, error.delay)
             return "limited"
         except TargetDown as error:
-            await self._deliveries.paused(one, error.target, error.user_message)
+            then = _close_channel(one, error) if error.target == one.target else None
+            await self._deliveries.paused(one, error.target, error.user_message, then=then)
             return "paused"
         except PermanentError as error:
             return await self._refuse(one, f"{error.code}: {error.user_message}")
@@ -113,7 +119,10 @@ class Acts:
         return "failed"
 
     async def _refuse(self, one: Delivery, reason: str) -> str:
-        await self._deliveries.refused(one, reason, then=lambda conn, now: _say_instead(conn, now, one))
+        if isinstance(one.content, Lines) and not one.in_doubt:
+            await self._deliveries.separated(one, reason)  # one of them may be at fault, not all
+            return "separated"
+        await self._deliveries.refused(one, reason, then=lambda conn, now: say_instead(conn, now, one))
         return "refused"
 
     # --- posts ---------------------------------------------------------------------------------------
@@ -135,7 +144,7 @@ class Acts:
             await self._deliveries.again(one, "not seen yet", delay=NEXT_LOOK, is_attempt=False)
             return "not_seen"
         if one.attempt > MAX_ATTEMPTS:
-            return await self._refuse(one, "It fails each time.")
+            return await self._refuse(replace(one, in_doubt=False), "It fails each time.")
         fresh = await self._deliveries.not_there(one)
         if fresh is None:
             raise LeaseLost
@@ -187,6 +196,11 @@ class Acts:
         return "found"
 
     async def _root_gone(self, one: Delivery, stray: MessageTs | None) -> str:
+        if await self._deliveries.is_refused_for_good(one):
+            reason = "Slack refuses every reply to its thread."
+            await self._deliveries.refused(one, reason, then=lambda conn, now: give_up(conn, now, one, stray))
+            return "refused"
+
         def give_a_new_root(conn: Connection, now: datetime) -> None:
             assert one.thread is not None
             assert one.root_ts is not None
@@ -229,6 +243,15 @@ class Acts:
         await self._chat.remove_mark(one.team, one.channel, _line(one), one.mark)
 
 
+def _close_channel(one: Delivery, error: TargetDown) -> Then:
+    def close(conn: Connection, now: datetime) -> None:
+        channel_closed(conn, now, one.team, one.channel, error.user_message)
+        if one.thread is not None:
+            move_on(conn, now, one.thread)
+
+    return close
+
+
 def _is_stray(outgoing: Outgoing, posted: Posted) -> bool:
     return outgoing.thread_ts is not None and posted.thread_ts != outgoing.thread_ts
 
@@ -253,21 +276,3 @@ def _outgoing(one: Delivery, *, possible_repeat: bool = False) -> Outgoing:
         also_to_channel=one.also_to_channel,
         possible_repeat=possible_repeat,
     )
-
-
-def _say_instead(conn: Connection, now: datetime, one: Delivery) -> None:
-    """Where Slack refuses what we wanted to show, a plain sentence says so; a thread gets a plain root."""
-    if one.act is not Act.POST or isinstance(one.content, Notice):
-        return
-    if one.thread is None:
-        words = Notice(text="Something could not be shown here. Please look in Jollor.")
-        put_channel_post(conn, now, one.team, one.channel, "notice", words)
-        return
-    thread = thread_by_id(conn, one.thread)
-    assert thread is not None
-    if one.is_root:
-        words = Notice(text="A conversation begins here; its card could not be shown. Please look in Jollor.")
-        put_root(conn, now, thread, "root", words)
-    elif one.root_ts is not None:
-        words = Notice(text="A message could not be shown here. Please look in Jollor.")
-        put_notice(conn, now, thread, words)

@@ -241,6 +241,7 @@ threads = Table(
     Column("joined_at", UtcDateTime),
     Column("active_at", UtcDateTime),
     Column("internal_told", Boolean, nullable=False, server_default=text("false")),
+    Column("refused_told", Boolean, nullable=False, server_default=text("false")),
     UniqueConstraint("team", "channel_id", "project_id", "target_kind", "target_id"),
     Index("ix_threads_root", "team", "channel_id", "root_ts"),
     Index("ix_threads_target", "project_id", "target_kind", "target_id"),
@@ -356,6 +357,8 @@ deliveries = Table(
     Column("slack_ts", String(32)),
     Column("reason", Text),
     Column("merge_key", Text, comment="a waiting update with the same key is replaced, not added to"),
+    Column("joined_into", String(16), comment="the delivery within whose post this one goes out"),
+    Column("alone", Boolean, nullable=False, server_default=text("false"), comment="not to be joined"),
     Index(
         "ix_deliveries_ready",
         "bucket",
@@ -393,6 +396,12 @@ deliveries = Table(
     ),
     Index("ix_deliveries_slack_ts", "team", "channel_id", "slack_ts"),
     Index("ix_deliveries_finished", "state", "finished_at"),
+    Index(
+        "ix_deliveries_joined_into",
+        "joined_into",
+        sqlite_where=text("joined_into is not null"),
+        postgresql_where=text("joined_into is not null"),
+    ),
 )
 
 shown_messages = Table(
@@ -436,6 +445,18 @@ buckets = Table(
     metadata,
     Column("key", Text, primary_key=True),
     Column("next_at", UtcDateTime, nullable=False),
+)
+
+delays = Table(
+    "delays",
+    metadata,
+    Column("team", String(32), primary_key=True),
+    Column("channel_id", String(32), primary_key=True),
+    Column("since", UtcDateTime, nullable=False),
+    Column("waiting", Integer, nullable=False, comment="what the notice says"),
+    Column("told_at", UtcDateTime, nullable=False),
+    Column("delivery_id", String(16), comment="the notice"),
+    comment="Channels that are behind, and the one notice in each that says so",
 )
 
 lines = Table(

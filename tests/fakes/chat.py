@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from bridge.content import Content
+from bridge.content import Content, Lines
 from bridge.errors import CannotTell, PermanentError, TargetDown
 from bridge.ids import ChannelId, MessageTs, TeamId, UserId
 from bridge.model import Channel, Clock, Mark, Person
@@ -36,7 +36,9 @@ class FakePost:
 
     @property
     def text(self) -> str:
-        """The content's text, "" for what has none."""
+        """The content's text, "" for what has none; that of joined messages a line each."""
+        if isinstance(self.content, Lines):
+            return "\n".join(line.text for line in self.content.lines)
         return str(getattr(self.content, "text", ""))
 
 

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -280,6 +280,16 @@ class Stage:
 def shown(message: SlackMessage) -> str:
     """Return everything that a person sees of a message, as one text."""
     return " ".join([message.text, *_texts(message.blocks)])
+
+
+def spoken(messages: Iterable[SlackMessage]) -> list[str]:
+    """Return what was said, one text for each message of a conversation: a post may hold several."""
+    return [
+        " ".join(_texts(block))
+        for message in messages
+        for block in message.blocks
+        if block.get("type") == "rich_text"
+    ]
 
 
 def _texts(node: object) -> list[str]:

@@ -23,6 +23,7 @@ from bridge.content import (
     DialogueLine,
     Entry,
     Line,
+    Lines,
     LinkRow,
     Notice,
     Origin,
@@ -34,6 +35,7 @@ from bridge.content import (
     StatusAnswer,
     StatusFact,
 )
+from bridge.deliveries.join import MOST_CHARS, MOST_LINES
 from sandbox.slack import blocks as slack_blocks
 from slack_app.blocks import MAX_TOTAL, RenderedMessage, message, plain, section
 from slack_app.render import render
@@ -245,6 +247,51 @@ def test_without_names_of_its_own_the_author_stands_in_the_message() -> None:
     line = drawn(a_line(), has_own_name=False)
     assert (line.username, line.icon_emoji) == (None, None)
     assert shown(line) == "Maria · Instagram\nIs my parcel on its way?"
+
+
+def test_joined_messages_stand_apart_each_with_its_time_under_one_name() -> None:
+    said = Lines(
+        lines=(
+            a_line(text="Hello?"),
+            a_line(text="Is it\non its way?", sent_at=NOW + timedelta(seconds=9), has_attachments=True),
+            a_line(text="The rest", part=2, parts=2),
+        )
+    )
+    joined = drawn(said)
+    assert joined.username == "Maria · Instagram"
+    assert [block["type"] for block in joined.blocks] == ["rich_text", "context"] * 3
+    first, first_below, second, second_below, _, third_below = (
+        "\n".join(_texts(block)) for block in joined.blocks
+    )
+    assert (first, second) == ("Hello?", "Is it\non its way?")
+    assert str(int(NOW.timestamp())) in first_below
+    assert str(int(NOW.timestamp()) + 9) in second_below
+    assert "attachment" in second_below
+    assert "part 2/2" in third_below
+    assert joined.text.startswith("Maria · Instagram: Hello? (<!date^")
+    assert "The rest" in joined.text
+    assert shown(drawn(said, has_own_name=False)).startswith("Maria · Instagram\n")
+
+
+def test_what_holds_for_all_joined_messages_is_said_once() -> None:
+    lines = tuple(a_line(text=text, origin=Origin.ELSEWHERE, note="arrived late") for text in "abc")
+    joined = drawn(Lines(lines=lines), is_possible_repeat=True)
+    for words in ("arrived late", "not from Slack", "possible repeat"):
+        assert shown(joined).count(words) == 1
+        assert joined.text.count(words) == 1
+
+
+def test_as_many_messages_as_are_joined_are_all_shown_whole_whoever_wrote_them() -> None:
+    long = "&" * (MOST_CHARS - 20 * (MOST_LINES - 1))
+    texts = [long, *(f"<!here> number {number:02}" for number in range(MOST_LINES - 1))]
+    lines = tuple(
+        a_line(text=text, author="<" * 90, note="é" * 400, part=8, parts=9, has_attachments=True)
+        for text in texts
+    )
+    joined = drawn(Lines(lines=lines), is_possible_repeat=True, has_own_name=False)
+    assert problems(joined) == []
+    assert [text for text in texts if text not in shown(joined)] == []
+    assert f"number {MOST_LINES - 2:02}" in joined.text
 
 
 def test_our_own_side_is_not_shown_as_the_customer() -> None:
@@ -471,6 +518,18 @@ _rows = st.builds(
     is_healthy=st.booleans(),
     dashboard_url=_text,
 )
+_lines = st.builds(
+    Line,
+    author=_text,
+    provider=_text,
+    origin=st.sampled_from(Origin),
+    text=_text,
+    sent_at=_moment,
+    part=st.integers(1, 9),
+    parts=st.integers(1, 9),
+    has_attachments=st.booleans(),
+    note=st.none() | _text,
+)
 _contents: st.SearchStrategy[Content] = st.one_of(
     st.builds(
         Card,
@@ -502,18 +561,8 @@ _contents: st.SearchStrategy[Content] = st.one_of(
             max_size=14,
         ).map(tuple),
     ),
-    st.builds(
-        Line,
-        author=_text,
-        provider=_text,
-        origin=st.sampled_from(Origin),
-        text=_text,
-        sent_at=_moment,
-        part=st.integers(1, 9),
-        parts=st.integers(1, 9),
-        has_attachments=st.booleans(),
-        note=st.none() | _text,
-    ),
+    _lines,
+    st.builds(Lines, lines=st.lists(_lines, min_size=1, max_size=30).map(tuple)),
     st.builds(
         Notice,
         text=_text,

@@ -93,6 +93,17 @@ def upgrade() -> None:
         comment="Totals that outlive a process and are shared by all of them",
     )
     op.create_table(
+        "delays",
+        sa.Column("team", sa.String(length=32), nullable=False),
+        sa.Column("channel_id", sa.String(length=32), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("waiting", sa.Integer(), nullable=False, comment="what the notice says"),
+        sa.Column("told_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("delivery_id", sa.String(length=16), nullable=True, comment="the notice"),
+        sa.PrimaryKeyConstraint("team", "channel_id", name=op.f("pk_delays")),
+        comment="Channels that are behind, and the one notice in each that says so",
+    )
+    op.create_table(
         "deliveries",
         sa.Column(
             "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
@@ -150,6 +161,19 @@ def upgrade() -> None:
             nullable=True,
             comment="a waiting update with the same key is replaced, not added to",
         ),
+        sa.Column(
+            "joined_into",
+            sa.String(length=16),
+            nullable=True,
+            comment="the delivery within whose post this one goes out",
+        ),
+        sa.Column(
+            "alone",
+            sa.Boolean(),
+            server_default=sa.text("(false)"),
+            nullable=False,
+            comment="not to be joined",
+        ),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_deliveries")),
         sa.UniqueConstraint("id", name=op.f("uq_deliveries_id")),
     )
@@ -162,6 +186,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("state in ('ready', 'uncertain')"),
     )
     op.create_index("ix_deliveries_finished", "deliveries", ["state", "finished_at"], unique=False)
+    op.create_index(
+        "ix_deliveries_joined_into",
+        "deliveries",
+        ["joined_into"],
+        unique=False,
+        sqlite_where=sa.text("joined_into is not null"),
+        postgresql_where=sa.text("joined_into is not null"),
+    )
     op.create_index(
         "ix_deliveries_lane",
         "deliveries",
@@ -555,6 +587,7 @@ def upgrade() -> None:
         sa.Column("joined_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("active_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("internal_told", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("refused_told", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_threads")),
         sa.UniqueConstraint(
             "team",
