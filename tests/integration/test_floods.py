@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from bridge.content import ActionId, Line, Notice
+from bridge.deliveries.join import lines_in
 from bridge.events import ButtonPressed
 from bridge.ids import MessageTs
 from bridge.queue.presence import GAP, give_sign
@@ -46,8 +47,13 @@ def write(relay: Relay, count: int) -> Sequence[str]:
     return texts
 
 
+def lines(relay: Relay, root: MessageTs) -> list[Line]:
+    """The transcript, whether a line has a post to itself or shares one."""
+    return [line for post in relay.chat.thread(root) for line in lines_in(post.content)]
+
+
 def texts(relay: Relay, root: MessageTs) -> list[str]:
-    return [post.text for post in relay.chat.thread(root) if isinstance(post.content, Line)]
+    return [line.text for line in lines(relay, root)]
 
 
 def summary(relay: Relay, root: MessageTs) -> FakePost:
@@ -61,7 +67,7 @@ async def test_a_flood_is_summed_up_before_its_newest_messages(relay: Relay, roo
     assert texts(relay, root) == ["before", *written[-KEPT:]]
     posts = relay.chat.thread(root)
     place = posts.index(summary(relay, root))
-    assert posts[place + 1].text == written[-KEPT]
+    assert posts[place + 1].text.splitlines()[0] == written[-KEPT]
     assert posts[place].text == "37 messages were found at once, sent 12:01–12:37 UTC; the last 5 are below."
 
 
@@ -102,8 +108,8 @@ async def test_load_all_shows_the_others_once_in_order_and_with_their_times(
         await relay.presses(before, ActionId.LOAD_ALL)
         await relay.settle(within_s=60)
     assert texts(relay, root) == ["before", *written[-KEPT:], *written[:-KEPT]]
-    loaded = [p.content for p in relay.chat.thread(root) if p.text in written[:-KEPT]]
-    assert {getattr(line, "note", None) for line in loaded} == {"arrived late"}
+    loaded = [line for line in lines(relay, root) if line.text in written[:-KEPT]]
+    assert {line.note for line in loaded} == {"arrived late"}
     notice = summary(relay, root).content
     assert isinstance(notice, Notice)
     assert not notice.buttons
