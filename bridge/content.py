@@ -26,6 +26,8 @@ class ActionId(StrEnum):
     SEND_ANYWAY = "send_anyway"
     LATE_SEND = "late_send"
     LATE_DROP = "late_drop"
+    SEND_AGAIN = "send_again"
+    SEND_CORRECTION = "send_correction"
 
 
 class _Value(BaseModel):

@@ -80,7 +80,7 @@ async def test_an_edit_that_leaves_nothing_sends_nothing_and_says_so(relay: Rela
     await relay.pass_(30)
     assert relay.robin.received == []
     assert relay.marks(line) == {Mark.FAILED}
-    assert relay.said(root) == ["There is no text left in this line. Nothing was sent."]
+    assert relay.said(root) == ["There is no text left in this line. Nothing was sent; write a new line."]
 
 
 async def test_a_reply_that_waits_for_jollor_can_still_be_changed_and_cancelled(
@@ -185,7 +185,8 @@ async def test_a_change_after_sending_sends_nothing_and_says_what_the_customer_h
     assert relay.robin.received == ["4 euros"]
     (notice,) = relay.notices(root)
     assert f"was {what} in Slack after it was sent. The customer received it as it was" in notice.text
-    assert notice.content.model_dump()["quote"] == "4 euros"
+    quote = notice.content.model_dump()["quote"]
+    assert quote == ("Sent: 4 euros\nNow: 5 euros" if what == "edited" else "4 euros")
 
 
 @pytest.mark.parametrize("text", ["// 4 euros", "🔇", " "])
