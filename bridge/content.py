@@ -182,6 +182,8 @@ class LinkRow(_Value):
     channel_id: str
     kind: str
     problem: str | None = None
+    undo_window_s: float | None = None
+    """Seconds that lines wait there, if not as long as elsewhere."""
 
 
 class ProjectRow(_Value):

@@ -146,6 +146,7 @@ def test_the_version_is_told(command: CommandLine) -> None:
         (["jobs", "retry", "1", "--all"], "Name jobs by number, or --all."),
         (["link", "only-a-project"], "Missing argument 'channel'."),
         (["link", "p", "c", "--kind", "cats"], "Invalid value for '--kind'"),
+        (["link", "p", "c", "--undo-window", "soon"], "expected seconds from 0 to 600, or default"),
         (["serve", "--wat"], "No such option"),
         (["demo", "--port", "99999"], "Invalid value for '--port'"),
         (["link", "p", "c", "--webhook-secret-stdin"], "expects the secret as a line on standard input."),

@@ -367,13 +367,19 @@ def a_row(n: int = 1, *links: LinkRow, **more: object) -> ProjectRow:
 
 def test_projects_are_listed_with_their_channels_and_health() -> None:
     rows = (
-        a_row(1, LinkRow(channel_id="C123ABC", kind="message", problem="The channel is archived.")),
+        a_row(
+            1,
+            LinkRow(
+                channel_id="C123ABC", kind="message", problem="The channel is archived.", undo_window_s=7.5
+            ),
+        ),
         a_row(2, is_healthy=False, health="the webhook is off"),
     )
     answer = drawn(ProjectsAnswer(rows=rows, can_link=True))
     for words in (
         "Project 1",
         "private messages",
+        "undo window 7.5 s",
         "The channel is archived.",
         "the webhook is off",
         "not linked",
