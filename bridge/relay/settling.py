@@ -197,6 +197,8 @@ class Settling:
         elif to is IntentState.DROPPED and intent.state is IntentState.HELD:
             set_mark(conn, now, intent.line, Mark.FAILED)
             words += "; it was not sent. To send it after all, write it again"
+        elif to is IntentState.DROPPED:
+            words += "; whether it arrived stays unknown"
         released = [intent] if to is IntentState.PENDING else []
         release(conn, now, [*released, *unhold(conn, now, intent)])
         close(conn, now, event, f"<@{event.user_id}> {words}.", quote=intent.text)
