@@ -217,6 +217,24 @@ async def test_a_change_of_a_reply_in_doubt_does_not_claim_to_know(
     assert relay.robin.received == []
 
 
+@pytest.mark.parametrize("what", ["edited", "deleted"])
+async def test_a_reply_that_is_taken_back_before_it_is_sent_again_may_have_arrived_before(
+    relay: Relay, root: MessageTs, what: str
+) -> None:
+    relay.social.fail_next(LOST, method="reply", when=When.BEFORE)
+    line = await relay.types("4 euros", root)
+    await relay.pass_(300)
+    relay.social.fail_next(AWAY, method="reply_rules", times=9)
+    await relay.presses(relay.notices(root)[0], ActionId.SETTLE_SEND_AGAIN)
+    await relay.pass_(2)
+    await (relay.edits(line, "// 4 euros") if what == "edited" else relay.deletes(line))
+    await relay.pass_(600)
+    assert relay.robin.received == []
+    assert "The customer may have received it as it was" in relay.said(root)[-1]
+    assert await relay.intent_states() == ["dropped"]
+    assert relay.marks(line) == {Mark.DOUBT}
+
+
 async def test_a_change_of_what_was_never_sent_needs_no_words(relay: Relay, root: MessageTs) -> None:
     relay.social.fail_next(PermanentError("no", user_message="Jollor refused it."), method="reply")
     refused, note = await relay.types("4 euros", root), await relay.types("// 5 euros", root)
