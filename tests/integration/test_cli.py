@@ -333,6 +333,7 @@ def test_links_are_listed_with_names_and_problems(with_database: CommandLine, mi
                     linked_at=NOW,
                     unlinked_at=ended,
                     problem="The channel is archived.",
+                    undo_window_s=7.5,
                 )
             )
 
@@ -343,6 +344,7 @@ def test_links_are_listed_with_names_and_problems(with_database: CommandLine, mi
             "project": "Bakery",
             "channel_id": "Cl1",
             "kind": "all",
+            "undo_window_s": 7.5,
             "linked_at": "2026-11-23T12:00:00+00:00",
             "problem": "The channel is archived.",
         }

@@ -32,10 +32,10 @@ async def test_a_line_is_held_back_in_time_and_corrected_or_sent_again_afterward
         assert reply.error is None
         await stage.marked(fool, "lock")
         await whispered(stage, "Held back")
-        await whispered(stage, "goes to the customer 20 s later")
 
         line = stage.types("It is 4 euros", root)
         await stage.marked(line, "white_check_mark")
+        await whispered(stage, "goes to the customer 20 s later")
         assert (await slack.message_shortcut(stage.ben.id, place, line, "hold_back")).error is None
         await whispered(stage, "Too late to hold this back")
         slack.edit(place, line, "It is 5 euros")
@@ -64,3 +64,5 @@ async def test_a_line_is_held_back_in_time_and_corrected_or_sent_again_afterward
 
         await commands(stage, f"link {stage.bakery.name} <#{place}> undo 0", "go to the customer at once")
         await commands(stage, "projects", "undo window 0 s")
+        code, said, _ = await stage.run("link", stage.bakery.id, place, "--undo-window", "7.5")
+        assert (code, "go to the customer 7.5 s later" in said) == (0, True)
