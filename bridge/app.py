@@ -30,14 +30,18 @@ from bridge.queries import Queries
 from bridge.queue.jobs import Job, Jobs
 from bridge.queue.schedule import Schedule
 from bridge.queue.worker import LEASE_S, Handler, Handlers, Worker, worker_id
+from bridge.relay.advice import Advice
+from bridge.relay.again import SecondTries
 from bridge.relay.alerts import Alerts
 from bridge.relay.cards import Cards
 from bridge.relay.catchup import CatchUp, came_back
+from bridge.relay.changes import Changes
 from bridge.relay.commands import Commands
 from bridge.relay.delayed import Delayed
 from bridge.relay.dialogues import Dialogues
 from bridge.relay.floods import Floods
 from bridge.relay.hints import Hints
+from bridge.relay.holding import HoldingBack
 from bridge.relay.inbound import Inbound
 from bridge.relay.outbound import Outbound
 from bridge.relay.posts import Posts
@@ -63,7 +67,7 @@ from slack_app.clients import DEFAULT_TIMEOUT_S, Clients, OneToken
 from slack_app.http import SlackRoute
 from slack_app.reading import read_event
 from slack_app.socket import SocketMode
-from slack_app.translate import translate
+from slack_app.translate import needed_ids, translate
 
 log = logging.getLogger(__name__)
 
@@ -285,6 +289,15 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         undo_window=timedelta(seconds=bridge.settings.bridge.undo_window_s),
         scale=scale,
     )
+    changes = Changes(bridge.store, outbound, cards)
+    holding = HoldingBack(bridge.store, bridge.chat, outbound)
+    second_tries = SecondTries(bridge.store, bridge.chat, scale=scale)
+    advice = Advice(
+        bridge.store,
+        bridge.chat,
+        bridge.social,
+        undo_window=timedelta(seconds=bridge.settings.bridge.undo_window_s),
+    )
     settling = Settling(bridge.store, bridge.chat, bridge.social, cards, scale=scale)
     replies = Replies(bridge.store, bridge.social, cards, settling, scale=scale)
     catch_up = CatchUp(bridge.store, bridge.social, cards, scale=scale)
@@ -303,6 +316,8 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
             ActionId.SETTLE_DROP: settling.drop,
             ActionId.SEND_ANYWAY: settling.send_anyway,
             ActionId.LOAD_ALL: floods.load_all,
+            ActionId.SEND_AGAIN: second_tries.send_again,
+            ActionId.SEND_CORRECTION: second_tries.send_correction,
         },
     )
     by_kind: dict[str, Handler] = {
@@ -313,8 +328,10 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         "dialogue_changed": dialogues.dialogue_changed,
         "profile_expired": alerts.profile_expired,
         "line_typed": outbound.line_typed,
-        "line_edited": outbound.line_edited,
-        "line_deleted": outbound.line_deleted,
+        "line_edited": changes.line_edited,
+        "line_deleted": changes.line_deleted,
+        "hold_back_chosen": holding.hold_back,
+        "advice_due": advice.advice_due,
         "channel_state": upkeep.channel_state,
         "app_removed": upkeep.app_removed,
         "command_given": commands.command_given,
@@ -341,13 +358,15 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         """Say at a line that it was not dealt with; the names in it do not matter any more."""
         happening = translate(event.body, {}, received_at=event.received_at)
         if isinstance(happening, LineTyped):
-            await outbound.could_not_take(happening, reason)
+            is_whole = not needed_ids(event.body).channels
+            await outbound.could_not_take(happening, reason, is_whole=is_whole)
 
     return Handlers(
         by_kind={**by_kind, "slack_event": slack_event},
         coalesced=frozenset({"conversation_changed", "sweep", "renew_tokens"}),
         farewells={
             "button_pressed": commands.could_not_do,
+            "hold_back_chosen": holding.could_not_hold_back,
             "command_given": commands.could_not_do,
             "conversation_changed": hints.could_not_read,
             "message_hinted": hints.could_not_read,

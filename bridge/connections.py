@@ -15,9 +15,16 @@ from bridge.deliveries import channel_target
 from bridge.errors import BridgeError, PermanentError
 from bridge.events import Sweep
 from bridge.ids import ChannelId, PostId, ProjectId, TeamId, UserId, new_id
-from bridge.links import links_of, project_name, remember_projects, stored_project, to_link
+from bridge.links import (
+    links_of,
+    project_name,
+    remember_projects,
+    set_undo_window,
+    stored_project,
+    to_link,
+)
 from bridge.mapping import remember_inbox
-from bridge.model import Link, LinkKind, Project
+from bridge.model import Link, LinkKind, Project, UndoWindow
 from bridge.ports import Chat, Social
 from bridge.queue.jobs import NewJob, put_in
 from bridge.routing import choose
@@ -70,9 +77,11 @@ class Connections:
         by: UserId | None = None,
         replace: bool = False,
         secret: str | None = None,
+        undo: UndoWindow | None = None,
     ) -> LinkOutcome:
         """Route a project (by id or name) to a channel, and see to its webhook.
 
+        `undo` None leaves the undo window as it is.
         `secret` is that of a webhook which was made in the dashboard. May be done again at any time: it goes
         on where it was cut off. Raises `bridge.errors` if there is no such project or channel.
         """
@@ -94,6 +103,9 @@ class Connections:
             f"Its link to {one.channel} has ended, since that channel is closed; what waited is shown here."
             for one in ended
         ]
+        if undo is not None:
+            link = await self._store.write(lambda conn: set_undo_window(conn, link, undo))
+            steps.said.append(undo.sentence)
         await self._registration.set_up(project.id, steps, replace=replace, secret=secret)
         callback = self._hooks.callback_url(project.id)
         return LinkOutcome(link, project, callback, tuple(steps.said), steps.is_incomplete)

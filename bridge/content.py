@@ -24,9 +24,9 @@ class ActionId(StrEnum):
     SETTLE_SEND_AGAIN = "settle_send_again"
     SETTLE_DROP = "settle_drop"
     SEND_ANYWAY = "send_anyway"
-    LATE_SEND = "late_send"
-    LATE_DROP = "late_drop"
     LOAD_ALL = "load_all"
+    SEND_AGAIN = "send_again"
+    SEND_CORRECTION = "send_correction"
 
 
 class _Value(BaseModel):
@@ -188,6 +188,8 @@ class LinkRow(_Value):
     channel_id: str
     kind: str
     problem: str | None = None
+    undo_window_s: float | None = None
+    """Seconds that lines wait there, if not as long as elsewhere."""
 
 
 class ProjectRow(_Value):

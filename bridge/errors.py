@@ -38,7 +38,14 @@ class TargetDown(BridgeError):
 
 
 class PermanentError(BridgeError):
-    """The object is at fault and will stay so: discard, and tell the person."""
+    """The object is at fault and will stay so: discard, and tell the person.
+
+    `may_pass_later`: the other side gave no reason that must stay, so a person may want to try once more.
+    """
+
+    def __init__(self, code: str, *, user_message: str | None = None, may_pass_later: bool = False) -> None:
+        super().__init__(code, user_message=user_message)
+        self.may_pass_later = may_pass_later
 
 
 class UnconfirmedError(BridgeError):

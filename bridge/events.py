@@ -254,6 +254,27 @@ class ButtonPressed(_Event):
     response_url: str | None = None
 
 
+class HoldBackChosen(_Event):
+    """Somebody chose *Hold back* in a message's menu. `is_typed`: a person wrote that message, not an app."""
+
+    kind: Literal["hold_back_chosen"] = "hold_back_chosen"
+    team_id: str
+    channel_id: str
+    ts: str
+    thread_ts: str | None
+    user_id: str
+    writer_id: str
+    is_typed: bool
+    response_url: str | None = None
+
+    @property
+    def lane(self) -> str | None:
+        """Read in turn with the other events of the thread: the line itself may be among them."""
+        if self.thread_ts is None:
+            return None
+        return reading_lane(f"{self.team_id}:{self.channel_id}:{self.thread_ts}")
+
+
 # --- owed to ourselves -------------------------------------------------------------------------------
 
 
@@ -281,6 +302,15 @@ class MarkWaiting(_Event):
 
     kind: Literal["mark_waiting"] = "mark_waiting"
     intent_id: str
+
+
+class AdviceDue(_Event):
+    """Tell the writer of a reply something privately. Advice only: no lane waits for it."""
+
+    kind: Literal["advice_due"] = "advice_due"
+    intent_id: str
+    explains_window: bool = False
+    warns_of_length: bool = False
 
 
 class SweepAll(_Event):
@@ -354,6 +384,8 @@ Event = Annotated[
     | AppRemoved
     | CommandGiven
     | ButtonPressed
+    | HoldBackChosen
+    | AdviceDue
     | SendReply
     | SweepAll
     | CameBack

@@ -52,9 +52,17 @@ class IntentState(StrEnum):
 
 
 WAITING = (IntentState.PENDING, IntentState.HELD)
+NOT_OUT = (*WAITING, IntentState.REFUSED)
+"""States in which nothing has reached the customer and a person can still have the line sent."""
 IN_FLIGHT = (IntentState.SENDING, IntentState.UNKNOWN)
 SETTLED = (IntentState.CONFIRMED, IntentState.REFUSED, IntentState.CANCELLED, IntentState.DROPPED)
 COLLISION = "collision"
+AGAIN = "again"
+"""The decision to send a reply again whose outcome is not known."""
+ANYWAY = "anyway"
+"""The decision to send a reply although somebody else has answered, or although it comes late."""
+CORRECTION = "correction"
+"""The decision to send a correction: unlike the others it waits for what people are asked about."""
 MAY_ECHO = (IntentState.SENDING, IntentState.UNKNOWN, IntentState.ACCEPTED)
 """States in which the message may turn up in Jollor's lists without being known as ours yet."""
 
@@ -82,6 +90,20 @@ class Intent:
     asked_at: datetime | None
     held_for: str | None
     first_sent_at: datetime | None
+    corrects: IntentId | None = None
+    """The reply that this one corrects; `line` is then our note, under which a person had it sent."""
+
+    @property
+    def was_sent(self) -> bool:
+        """The customer has received it, or may have."""
+        match self.state:
+            case IntentState.REFUSED | IntentState.CANCELLED:
+                return False
+            case IntentState.PENDING | IntentState.HELD:
+                return self.decision == AGAIN  # a former attempt may have arrived
+            case IntentState.DROPPED:
+                return self.attempt > 0
+        return True
 
 
 def _intent(row: RowMapping) -> Intent:
@@ -105,6 +127,7 @@ def _intent(row: RowMapping) -> Intent:
         asked_at=row["asked_at"],
         held_for=row["held_for"],
         first_sent_at=row["first_sent_at"],
+        corrects=IntentId(row["corrects"]) if row["corrects"] else None,
     )
 
 
@@ -120,6 +143,7 @@ def plan(
     author: UserId,
     text: str,
     due_at: datetime,
+    **more: Any,
 ) -> bool:
     """Store a reply as `pending`; False if the line has an intent already."""
     return insert_new(
@@ -139,6 +163,7 @@ def plan(
         state=IntentState.PENDING,
         created_at=now,
         due_at=due_at,
+        **more,
     )
 
 
@@ -147,6 +172,12 @@ def by_id(conn: Connection, id_: IntentId, *, lock: bool = False) -> Intent | No
     query = select(intents).where(intents.c.id == id_)
     row = conn.execute(query.with_for_update() if lock else query).mappings().first()
     return _intent(row) if row else None
+
+
+def corrections_of(conn: Connection, id_: IntentId) -> list[Intent]:
+    """Return the replies by which people had an intent corrected, newest first."""
+    query = select(intents).where(intents.c.corrects == id_).order_by(intents.c.created_at.desc())
+    return [_intent(row) for row in conn.execute(query).mappings()]
 
 
 def may_echo(conn: Connection, project: ProjectId, conversation: ConversationId) -> list[Intent]:
@@ -212,6 +243,11 @@ def begin(
 def _is_sent_before() -> ColumnElement[bool]:
     """A person has it sent again: until that happens the first attempt may still turn up."""
     return and_(intents.c.state == IntentState.PENDING, intents.c.attempt > 0)
+
+
+def refusal(token: str) -> str:
+    """Return by what a refused reply is known to the button that sends it again: once for each refusal."""
+    return f"refused:{token}"
 
 
 def behind(intent: Intent | IntentId) -> str:
@@ -330,11 +366,11 @@ def confirm(conn: Connection, intent: Intent, now: datetime, jollor_id: str) -> 
 
 
 def change_text(conn: Connection, id_: IntentId, text: str, due_at: datetime) -> bool:
-    """Change what will be sent, and when; only while it has not gone out."""
+    """Change what will be sent, or sent again, and when; only while it has not gone out."""
     return bool(
         conn.execute(
             update(intents)
-            .where(intents.c.id == id_, intents.c.state.in_(WAITING))
+            .where(intents.c.id == id_, intents.c.state.in_(NOT_OUT))
             .values(text=text, due_at=due_at)
         ).rowcount
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy.engine import RowMapping
 
 from bridge.errors import PermanentError
 from bridge.ids import ChannelId, LinkId, ProjectId, TeamId
-from bridge.model import Link, LinkKind, Project
+from bridge.model import Link, LinkKind, Project, UndoWindow
 from bridge.store.tables import links, projects
 
 
@@ -35,6 +36,12 @@ def links_of(conn: Connection, project: ProjectId | None) -> list[Link]:
     if project is not None:
         query = query.where(links.c.project_id == project)
     return [to_link(row) for row in conn.execute(query).mappings()]
+
+
+def set_undo_window(conn: Connection, link: Link, undo: UndoWindow) -> Link:
+    """Give a link an undo window of its own, or the bridge's; return it as it is then."""
+    conn.execute(update(links).where(links.c.id == link.id).values(undo_window_s=undo.seconds))
+    return replace(link, undo_window_s=undo.seconds)
 
 
 def mark_link_problem(conn: Connection, team: TeamId, channel: ChannelId, problem: str | None) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar
 
 from bridge.ids import (
     ChannelId,
@@ -159,6 +160,36 @@ class LinkKind(StrEnum):
     def takes(self, wanted: LinkKind) -> bool:
         """A link of kind `all` takes everything."""
         return self is LinkKind.ALL or self is wanted
+
+
+@dataclass(frozen=True, slots=True)
+class UndoWindow:
+    """How long a line waits in which its writer can take it back. `seconds` None: as the bridge is set."""
+
+    seconds: float | None
+    MOST_S: ClassVar[int] = 600
+    DEFAULT: ClassVar[str] = "default"
+
+    @classmethod
+    def read(cls, text: str) -> UndoWindow | None:
+        """Return what a person wrote (seconds, or "default"), None if it is neither."""
+        text = text.strip().lower()
+        if text == cls.DEFAULT:
+            return cls(None)
+        try:
+            seconds = float(text)
+        except ValueError:
+            return None
+        return cls(seconds) if 0 <= seconds <= cls.MOST_S else None
+
+    @property
+    def sentence(self) -> str:
+        """What this means for lines that are written in the channel."""
+        if self.seconds is None:
+            return "Lines written there wait as long as the bridge's own undo window."
+        if self.seconds == 0:
+            return "Lines written there go to the customer at once."
+        return f"Lines written there go to the customer {self.seconds:g} s later."
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from itertools import dropwhile, islice
 
 from bridge.events import LineTyped
@@ -14,6 +15,8 @@ from bridge.model import Person, ReplyRules, TargetKind
 INTERNAL_MARKS = ("//", "🔇")
 LATE_AFTER = timedelta(minutes=10)
 """A line that reaches the bridge later than this after it was typed does not go out by itself (DESIGN 4)."""
+UNSURE_LENGTH = 2000
+"""Characters that networks are likely to take where Jollor tells no limit: a warning, never a refusal."""
 OVERTAKEN = "A line that was typed after this one went out before it. Send this one all the same?"
 
 
@@ -22,17 +25,34 @@ class Internal:
     """An internal note: stays in Slack."""
 
 
+class Step(StrEnum):
+    """The one thing that a person can do about a line that was not sent; all but the first are buttons."""
+
+    REWRITE = "rewrite"
+    """Write another line, or have somebody else write it: the sentence says so."""
+    SHORTEN = "shorten"
+    SEND_AGAIN = "send_again"
+    OPEN = "open"
+    """Only Jollor can help."""
+    RECONNECT = "reconnect"
+
+
 @dataclass(frozen=True, slots=True)
 class Refuse:
     """Meant for the customer, but may not go out; `sentence` says why and what to do."""
 
     sentence: str
+    step: Step = Step.REWRITE
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """Goes to the customer."""
 
+
+UNLINKED = Refuse(
+    "This project is not linked to the channel any more. Nothing was sent; answer in Jollor.", Step.OPEN
+)
 
 Decision = Internal | Refuse | Reply
 
@@ -60,16 +80,29 @@ def decide(line: LineTyped, person: Person, target: TargetKind, *, is_linked: bo
     if is_internal(line.text, line.mentions_people) or target is TargetKind.POST:
         return Internal()
     if not is_linked:
-        return Refuse("This project is not linked to the channel any more. Nothing was sent.")
+        return UNLINKED
     if person.is_outsider or line.is_outsider:
-        return Refuse("People from other organisations cannot answer customers from here. Nothing was sent.")
+        return Refuse(
+            "People from other organisations cannot answer customers from here. Nothing was sent; ask "
+            "somebody of this workspace to."
+        )
     if person.is_guest:
         return Refuse("Guests cannot answer customers from here. Nothing was sent; ask a full member to.")
     if line.has_files:
-        return Refuse("Files are not sent yet; nothing was sent. Send the text as a line of its own.")
+        # Jollor's interface has no way to send one (NOTES 4), whatever `attachment_formats` says.
+        return Refuse(
+            "Files cannot be sent from Slack: what Jollor takes from here is text. Nothing was sent. Send "
+            "the file in Jollor, or write the text as a line of its own.",
+            Step.OPEN,
+        )
     if not line.text.strip():
-        return Refuse("There is no text in this line that could be sent. Nothing was sent.")
+        return Refuse("There is no text in this line that could be sent. Nothing was sent; write a new line.")
     return Reply()
+
+
+def may_answer(person: Person) -> bool:
+    """Whether somebody may write to customers, and so may also decide about what others wrote to them."""
+    return not (person.is_guest or person.is_outsider or person.is_bot)
 
 
 def why_ask(line: LineTyped, *, is_overtaken: bool, scale: float) -> str | None:
@@ -96,20 +129,23 @@ def _in_words(span: timedelta) -> str:
     return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"
 
 
-def why_not(text: str, rules: ReplyRules) -> str | None:
+def why_not(text: str, rules: ReplyRules) -> Refuse | None:
     """Return why `text` may not go out by what Jollor says of the conversation, None if it may.
 
     Source: openapi.yaml, MessageCapabilities; "not known" lets it pass, Jollor decides then.
     """
     if rules.is_allowed is False:
-        return (
+        return Refuse(
             "Jollor does not allow a reply to this conversation at the moment (networks close the "
-            "window some time after the customer's last message). Nothing was sent."
+            "window some time after the customer's last message). Nothing was sent; see in Jollor what is "
+            "possible.",
+            Step.OPEN,
         )
     if rules.max_length is not None and len(text) > rules.max_length:
         over = len(text) - rules.max_length
-        return (
+        return Refuse(
             f"This is {over} character{'' if over == 1 else 's'} too long; at most {rules.max_length} are "
-            "possible here. Nothing was sent. Write it again, shorter."
+            "possible here. Nothing was sent. Edit the line to make it shorter, then press “Send again”.",
+            Step.SHORTEN,
         )
     return None

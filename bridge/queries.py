@@ -66,7 +66,13 @@ class Queries:
             project_id=project.id,
             name=project.name,
             links=tuple(
-                LinkRow(channel_id=link.channel, kind=link.kind, problem=link.problem) for link in links
+                LinkRow(
+                    channel_id=link.channel,
+                    kind=link.kind,
+                    problem=link.problem,
+                    undo_window_s=link.undo_window_s,
+                )
+                for link in links
             ),
             health="; ".join(problems) if problems else ("fine" if links else "not linked"),
             is_healthy=not problems,

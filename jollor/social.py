@@ -256,5 +256,7 @@ def _permanent(error: JollorError) -> BridgeError:
         case CannotAsk():
             return PermanentError("jollor_unaskable", user_message="Jollor cannot be asked about this one.")
         case Rejected():
-            return PermanentError(f"jollor_rejected_{error.status}", user_message="Jollor refused it.")
+            return PermanentError(
+                f"jollor_rejected_{error.status}", user_message="Jollor refused it.", may_pass_later=True
+            )
     return BridgeError("jollor_failed")  # a kind of error that is new here

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,9 @@ from bridge.errors import BridgeError, PermanentError, Snooze, UnconfirmedError
 from slack_app.blocks import RenderedMessage
 from slack_app.clients import Clients
 from slack_app.errors import retry_after, was_never_sent
+from slack_app.views.help import sentence
+
+log = logging.getLogger(__name__)
 
 _GONE = frozenset({404, 410})
 _SLACK_HOSTS = (".slack.com", ".slack-gov.com")
@@ -42,6 +46,16 @@ async def answer(clients: Clients, response_url: str, rendered: RenderedMessage,
             raise BridgeError("slack_unreachable", user_message="Slack cannot be reached.") from error
         raise UnconfirmedError("slack_timeout", user_message="Slack did not answer.") from error
     _check(status, said, retry_after(headers))
+
+
+async def apologise(clients: Clients, response_url: object, words: str) -> None:
+    """Say that something did not work to whoever asked for it, if that is still possible."""
+    if not isinstance(response_url, str) or not response_url:
+        return
+    try:
+        await answer(clients, response_url, sentence(words), replace=False)
+    except BridgeError as error:
+        log.warning("slack.apology_failed", extra={"error": str(error)})
 
 
 def _check(status: int, said: str, delay: timedelta) -> None:

@@ -4,6 +4,7 @@ Pure. Wrong usage, unknown words and `help` are answered here; everything else i
 the rest in its canonical form:
 
 - `link`, `unlink`: `PROJECT [channel] [kind]`, the channel as "<#C0123ABC>" if its id is known, else "#name";
+  behind a channel `link` also takes `undo SECONDS` or `undo default`;
 - `admins`: empty, `add <@U0123ABC>` or `remove <@U0123ABC>`;
 - `projects`, `status`: empty.
 """
@@ -14,7 +15,7 @@ import difflib
 import re
 from dataclasses import dataclass
 
-from bridge.model import LinkKind
+from bridge.model import LinkKind, UndoWindow
 from slack_app.blocks import RenderedMessage
 from slack_app.ids import COMMAND
 from slack_app.views.help import help_answer, sentence
@@ -29,6 +30,7 @@ _KINDS = {
 }
 
 _CHANNEL = re.compile(r"<#(?P<id>[CG][A-Z0-9]+)(?:\|[^>]*)?>|(?<!\S)#(?P<name>[^\s<>#|]+)")
+_UNDO = re.compile(r"\sundo\s+(?P<time>\S+)$", re.IGNORECASE)
 _USER = re.compile(r"<@(?P<id>[UW][A-Z0-9]+)(?:\|[^>]*)?>")
 _QUOTES = "\"'“”„‘’«»"
 
@@ -91,6 +93,9 @@ def _project(text: str) -> str:
 
 
 def _link(word: str, rest: str) -> Wanted | RenderedMessage:
+    undo = _UNDO.search(rest) if word == "link" else None
+    if undo is not None and (parse_link(rest[: undo.start()]).channel or UndoWindow.read(undo["time"])):
+        return _link_with_undo(rest[: undo.start()], undo["time"])
     link = parse_link(rest, takes_kind=word == "link")
     if not link.project:
         usage = "PROJECT [#channel] [all|message|post|alert]" if word == "link" else "PROJECT [#channel]"
@@ -101,6 +106,21 @@ def _link(word: str, rest: str) -> Wanted | RenderedMessage:
     if word == "unlink":
         return Wanted(word, " ".join(filter(None, [link.project, link.channel])))
     return Wanted(word, " ".join(filter(None, [link.project, link.channel, link.kind])))
+
+
+def _link_with_undo(rest: str, time: str) -> Wanted | RenderedMessage:
+    link, undo = parse_link(rest), UndoWindow.read(time)
+    usage = f"{COMMAND} link {link.project or 'PROJECT'} {link.channel or '#channel'} undo"
+    if not link.project or not link.channel:
+        return sentence(f"An undo window is a channel's: write {usage} 10, for example.")
+    if undo is None:
+        return sentence(
+            f"How long? Write {usage} and a number of seconds from 0 to {UndoWindow.MOST_S}, or "
+            f"{usage} {UndoWindow.DEFAULT} for the bridge's own."
+        )
+    return Wanted(
+        "link", " ".join(filter(None, [link.project, link.channel, link.kind, "undo", time.lower()]))
+    )
 
 
 def _admins(rest: str) -> Wanted | RenderedMessage:

@@ -9,6 +9,8 @@ from datetime import datetime
 from bridge.ids import MessageTs, TeamId, UserId
 
 COMMAND = "/jollor"
+HOLD_BACK = "hold_back"
+"""`callback_id` of our entry in a message's menu (`shortcuts` in the manifests)."""
 METADATA_TYPE = "jollor_bridge"
 """`event_type` of the metadata on each of our posts (CONTRACT, "In Slack")."""
 

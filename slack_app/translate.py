@@ -97,7 +97,7 @@ def needed_ids(body: Json) -> Mentions:
     if envelope is None or envelope.event.get("type") != "message":
         return Mentions()
     message = _inner(envelope.event)
-    return mentions(message) if message is not None and _is_typed(message) else Mentions()
+    return mentions(message) if message is not None and is_typed(message) else Mentions()
 
 
 def translate(body: Json, names: Names, *, received_at: datetime) -> SlackHappening | None:
@@ -224,7 +224,7 @@ def _inner(event: Json) -> Json | None:
             return event
 
 
-def _is_typed(message: Json) -> bool:
+def is_typed(message: Json) -> bool:
     """`message` was typed by a person: no bot, no app, no notice of Slack's own."""
     subtype = message.get("subtype")
     is_automatic = any(message.get(name) for name in ("bot_id", "app_id", "bot_profile"))
@@ -234,7 +234,7 @@ def _is_typed(message: Json) -> bool:
 def _author(envelope: _Envelope, message: Json) -> str | None:
     """The person who typed `message`, None if none did."""
     user = _str(message.get("user"))
-    if user is None or user in envelope.own_users or user == "USLACKBOT" or not _is_typed(message):
+    if user is None or user in envelope.own_users or user == "USLACKBOT" or not is_typed(message):
         return None
     return user
 

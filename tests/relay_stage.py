@@ -10,15 +10,27 @@ from sqlalchemy import Connection, Executable, insert, select, update
 
 from bridge.content import ActionId, Notice
 from bridge.deliveries import Deliveries
-from bridge.events import ButtonPressed, ConversationChanged, LineDeleted, LineEdited, LineTyped, Sweep
+from bridge.events import (
+    ButtonPressed,
+    ConversationChanged,
+    HoldBackChosen,
+    LineDeleted,
+    LineEdited,
+    LineTyped,
+    Sweep,
+)
 from bridge.ids import ChannelId, ConversationId, LinkId, MessageTs, ProjectId, TeamId, UserId, new_id
 from bridge.model import Channel, LinkKind, Mark, Person, Project
 from bridge.queue.jobs import Job, Jobs
 from bridge.queue.worker import Handler, Handlers, Worker
+from bridge.relay.advice import Advice
+from bridge.relay.again import SecondTries
 from bridge.relay.cards import Cards
 from bridge.relay.catchup import CatchUp
+from bridge.relay.changes import Changes
 from bridge.relay.floods import Floods
 from bridge.relay.hints import Hints
+from bridge.relay.holding import HoldingBack
 from bridge.relay.inbound import Inbound
 from bridge.relay.outbound import Outbound
 from bridge.relay.posts import Posts
@@ -64,6 +76,10 @@ class Relay:
         inbound = Inbound(self.store, self.social, cards)
         hints = Hints(self.store, self.social, cards)
         outbound = self.outbound = Outbound(self.store, self.chat, cards, undo_window=window)
+        changes = Changes(self.store, outbound, cards)
+        holding = HoldingBack(self.store, self.chat, outbound)
+        second_tries = SecondTries(self.store, self.chat)
+        advice = Advice(self.store, self.chat, self.social, undo_window=window)
         settling = Settling(self.store, self.chat, self.social, cards)
         self.catch_up = CatchUp(self.store, self.social, cards)
         posts = Posts(self.store, self.social, cards)
@@ -74,6 +90,8 @@ class Relay:
             ActionId.SETTLE_SEND_AGAIN: settling.send_again,
             ActionId.SETTLE_DROP: settling.drop,
             ActionId.LOAD_ALL: Floods(self.store).load_all,
+            ActionId.SEND_AGAIN: second_tries.send_again,
+            ActionId.SEND_CORRECTION: second_tries.send_correction,
         }
 
         async def pressed(event: ButtonPressed, job: Job) -> None:
@@ -92,8 +110,10 @@ class Relay:
                     "sweep": self.catch_up.sweep,
                     "came_back": self.catch_up.came_back,
                     "line_typed": outbound.line_typed,
-                    "line_edited": outbound.line_edited,
-                    "line_deleted": outbound.line_deleted,
+                    "line_edited": changes.line_edited,
+                    "line_deleted": changes.line_deleted,
+                    "hold_back_chosen": holding.hold_back,
+                    "advice_due": advice.advice_due,
                     "send_reply": replies.send_reply,
                     "settle_reply": settling.settle_reply,
                     "mark_waiting": replies.mark_waiting,
@@ -102,6 +122,7 @@ class Relay:
                 coalesced=frozenset({"conversation_changed", "sweep"}),
                 farewells={
                     "line_typed": outbound.could_not_take,
+                    "hold_back_chosen": holding.could_not_hold_back,
                     "send_reply": replies.could_not_send,
                     "settle_reply": settling.could_not_settle,
                     "message_missing": hints.could_not_read,
@@ -196,20 +217,35 @@ class Relay:
             LineDeleted(**line.model_dump(include={"team_id", "channel_id", "ts", "thread_ts", "user_id"}))
         )
 
-    async def presses(self, post: FakePost, action: ActionId) -> None:
-        """Somebody presses a button of a notice; twice, as people do."""
-        notice = post.content
-        assert isinstance(notice, Notice)
-        value = next(button.value for button in notice.buttons if button.action is action)
+    async def holds_back(self, ts: str, root: MessageTs | None, *, by: UserId = BEN, **more: object) -> None:
+        """Somebody chooses *Hold back* in the menu of a message, Ben's by default."""
+        told: dict[str, object] = {
+            "team_id": TEAM,
+            "channel_id": SUPPORT,
+            "ts": ts,
+            "thread_ts": root,
+            "user_id": by,
+            "writer_id": BEN,
+            "is_typed": True,
+            "response_url": "https://hooks.slack.example/1",
+        }
+        await self.jobs.put(HoldBackChosen.model_validate(told | more))
+
+    async def presses(
+        self, post: FakePost, action: ActionId, *, by: UserId = BEN, value: str | None = None
+    ) -> None:
+        """Somebody presses a button of a notice; twice, as people do. `value`: as the button was before."""
+        value = value or self.value_of(post, action)
         for _ in range(2):
             await self.jobs.put(
                 ButtonPressed(
                     team_id=TEAM,
                     channel_id=SUPPORT,
-                    user_id=BEN,
+                    user_id=by,
                     action_id=action,
                     value=value,
                     message_ts=post.ts,
+                    response_url="https://hooks.slack.example/2",
                 )
             )
 
@@ -224,6 +260,12 @@ class Relay:
         """Have the project's name and empty inbox stored, as linking it does."""
         values = {"name": "Harbour Bakery", "posts_known_at": self.clock(), "updated_at": self.clock()}
         await self._execute(insert(projects).values(id=BAKERY, **values))
+
+    def value_of(self, post: FakePost, action: ActionId) -> str:
+        """What a button of a notice carries."""
+        notice = post.content
+        assert isinstance(notice, Notice)
+        return next(button.value for button in notice.buttons if button.action is action)
 
     # --- letting time pass ---------------------------------------------------------------------------
 
@@ -269,6 +311,19 @@ class Relay:
         """The states of all replies, in the order of their lines."""
         query = select(intents.c.state).order_by(intents.c.ts)
         return await self.store.read(lambda conn: list(conn.execute(query).scalars()))
+
+    def told(self) -> list[str]:
+        """What the bridge said to single persons in answer to what they did, oldest first."""
+        return [answer.content.text for answer in self.chat.answers if isinstance(answer.content, Notice)]
+
+    def whispered(self) -> list[str]:
+        """What the bridge told single persons of its own accord, oldest first."""
+        return [whisper.content.text for whisper in self.chat.whispers if isinstance(whisper.content, Notice)]
+
+    def buttons(self, post: FakePost) -> list[str]:
+        """The labels of a notice's buttons."""
+        assert isinstance(post.content, Notice)
+        return [button.label for button in post.content.buttons]
 
     async def jobs_of(self, kind: str) -> Sequence[str]:
         """The states of all jobs of a kind, oldest first."""

@@ -18,7 +18,7 @@ from bridge.content import ProjectRow
 from bridge.errors import PermanentError
 from bridge.ids import ChannelId, TeamId
 from bridge.links import links_of, project_name
-from bridge.model import Link, LinkKind
+from bridge.model import Link, LinkKind, UndoWindow
 from bridge.store import schema
 
 T = TypeVar("T")
@@ -51,6 +51,13 @@ def _project_row(row: ProjectRow) -> dict[str, Value]:
     }
 
 
+def _undo_window(text: str) -> UndoWindow:
+    undo = UndoWindow.read(text)
+    if undo is None:
+        raise typer.BadParameter(f"expected seconds from 0 to {UndoWindow.MOST_S}, or {UndoWindow.DEFAULT}")
+    return undo
+
+
 @app.command()
 def link(
     project: Project,
@@ -66,6 +73,14 @@ def link(
             help="Read the secret of a webhook that was made in Jollor's dashboard from standard input.",
         ),
     ] = False,
+    undo_window: Annotated[
+        UndoWindow | None,
+        typer.Option(
+            parser=_undo_window,
+            metavar="SECONDS|default",
+            help="How long a line written there waits before it goes to the customer.",
+        ),
+    ] = None,
 ) -> None:
     """Route a project to a Slack channel and set up its Jollor webhook."""
     secret = _secret() if webhook_secret_stdin else None
@@ -73,7 +88,9 @@ def link(
     async def do(bridge: Bridge) -> LinkOutcome:
         team = await _team(bridge)
         place = await _channel(bridge, team, channel)
-        return await bridge.connections.link(team, project, place, kind, replace=replace, secret=secret)
+        return await bridge.connections.link(
+            team, project, place, kind, replace=replace, secret=secret, undo=undo_window
+        )
 
     outcome = opening.run(_with_bridge(do))
     for sentence in outcome.sentences:
@@ -124,6 +141,7 @@ async def _links() -> list[dict[str, Value]]:
                 "project": project_name(conn, one.project),
                 "channel_id": one.channel,
                 "kind": one.kind,
+                "undo_window_s": one.undo_window_s,
                 "linked_at": one.linked_at,
                 "problem": one.problem,
             }

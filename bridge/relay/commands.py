@@ -19,7 +19,7 @@ from bridge.content import ActionId, ChannelPicker, Content, Notice, ProjectsAns
 from bridge.errors import BridgeError, PermanentError, Snooze, StoreUnavailable, TargetDown
 from bridge.events import ButtonPressed, CommandGiven
 from bridge.ids import ChannelId, JobId, TeamId, UserId
-from bridge.model import Clock, LinkKind
+from bridge.model import Clock, LinkKind, UndoWindow
 from bridge.people import People
 from bridge.ports import Chat
 from bridge.queries import Queries
@@ -29,6 +29,7 @@ from bridge.store.engine import utc_now
 log = logging.getLogger(__name__)
 
 CHANNEL = re.compile(r"(?:^|\s)(?:<#(?P<id>[A-Z0-9]+)(?:\|[^>]*)?>|#(?P<plain>[^\s<>#|]+))$")
+UNDO = re.compile(r"\sundo\s+(?P<time>\S+)$", re.IGNORECASE)
 PERSON = re.compile(r"<@(?P<id>[A-Z0-9]+)(?:\|[^>]*)?>")
 ONLY_ADMINS = (
     "Only workspace admins, and people whom they have put on the list with `/jollor admins add @name`, can "
@@ -141,13 +142,15 @@ class Commands:
     async def _link(self, event: CommandGiven) -> Content:
         await self._check_right(event.team_id, event.user_id)
         team = TeamId(event.team_id)
-        name, found, kind = link_words(event.rest)
+        rest, undo = undo_words(event.rest)
+        name, found, kind = link_words(rest)
         if not name:
             return Notice(text="Which project? For example: `/jollor link Harbour Bakery #support`.")
         if found is None:
             return await self._ask_where(name, kind)
         channel = await self._channel(team, found)
-        outcome = await self._connections.link(team, name, channel, kind, by=UserId(event.user_id))
+        by = UserId(event.user_id)
+        outcome = await self._connections.link(team, name, channel, kind, by=by, undo=undo)
         return Notice(text="\n".join(outcome.sentences))
 
     async def _ask_where(self, name: str, kind: LinkKind) -> ChannelPicker:
@@ -277,6 +280,15 @@ def link_words(rest: str, *, takes_kind: bool = True) -> tuple[str, re.Match[str
     found = CHANNEL.search(rest)
     name = rest if found is None else rest[: found.start()]
     return name.strip("“”\"' "), found, kind
+
+
+def undo_words(rest: str) -> tuple[str, UndoWindow | None]:
+    """Return what stands before `undo SECONDS` behind a channel, and that; names may end so, too. Pure."""
+    found = UNDO.search(rest)
+    undo = None if found is None else UndoWindow.read(found["time"])
+    if found is None or undo is None or link_words(rest[: found.start()])[1] is None:
+        return rest, None
+    return rest[: found.start()], undo
 
 
 def _is_final(error: BridgeError) -> bool:

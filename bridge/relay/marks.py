@@ -28,6 +28,15 @@ def set_mark(conn: Connection, now: datetime, line: LineRef, mark: Mark) -> None
         put_mark(conn, now, line, Mark(old), add=False)
 
 
+def clear_mark(conn: Connection, now: datetime, line: LineRef) -> None:
+    """Owe `line` the removal of the mark that it has."""
+    at = (lines.c.team == line.team, lines.c.channel_id == line.channel, lines.c.ts == line.ts)
+    old = conn.execute(select(lines.c.mark).where(*at)).scalar()
+    if old is not None:
+        conn.execute(update(lines).where(*at).values(mark=None))
+        put_mark(conn, now, line, Mark(old), add=False)
+
+
 def say(
     conn: Connection,
     now: datetime,

@@ -10,30 +10,28 @@ from bridge import intents
 from bridge.content import Notice
 from bridge.deliveries import put_notice
 from bridge.errors import Snooze
-from bridge.events import LineDeleted, LineEdited, LineTyped, MarkWaiting, SendReply
-from bridge.ids import ChannelId, IntentId, LineRef, MessageTs, TeamId, UserId, new_id, ts_order
+from bridge.events import LineTyped, MarkWaiting, SendReply
+from bridge.ids import IntentId, LineRef, TeamId, UserId, new_id, ts_order
 from bridge.intents import Intent, IntentState
 from bridge.mapping import (
     Fate,
-    KnownLine,
     conversation,
     human_joined,
-    line_at,
     remember_line,
     tell_internal_once,
-    thread_by_id,
     update_line,
 )
-from bridge.model import Link, Mark, TargetKind, Thread
-from bridge.policy import Decision, Internal, Refuse, Reply, decide, is_internal, why_ask
+from bridge.model import Link, Mark, Person, TargetKind, Thread
+from bridge.policy import Decision, Internal, Refuse, Reply, Step, decide, why_ask
 from bridge.ports import Chat
 from bridge.queue.jobs import Job, NewJob, put_in
+from bridge.relay.advice import put_advice
 from bridge.relay.cards import Cards
-from bridge.relay.marks import say, set_mark
+from bridge.relay.marks import set_mark
 from bridge.relay.outside import Outside
-from bridge.relay.places import Line, Place, link_of, may_be_landing, place_of
-from bridge.relay.release import ask_late
-from bridge.relay.replies import WAITING_AFTER
+from bridge.relay.places import Line, Place, may_be_landing, place_of, ref_of
+from bridge.relay.refusals import given_up, refuse, refuse_line
+from bridge.relay.release import WAITING_AFTER, ask_late
 from bridge.store.engine import Store
 
 SETTLING = timedelta(milliseconds=300)
@@ -44,9 +42,9 @@ ROOT_LOOK = timedelta(seconds=1)
 POST_IS_INTERNAL = (
     "Lines under a post stay in Slack for now; they are not published. Answer the post in Jollor."
 )
+RESENT = (Step.SEND_AGAIN, Step.SHORTEN, Step.RECONNECT)
+"""Steps that send the very line: it has a reply of its own although it is refused."""
 FATES: dict[type[Decision], Fate] = {Internal: Fate.INTERNAL, Refuse: Fate.REFUSED, Reply: Fate.REPLY}
-NOT_RECEIVED = (IntentState.REFUSED, IntentState.CANCELLED)
-PERHAPS_RECEIVED = (IntentState.SENDING, IntentState.UNKNOWN, IntentState.DROPPED)
 
 
 class Outbound:
@@ -72,13 +70,13 @@ class Outbound:
 
     async def line_typed(self, event: LineTyped, job: Job) -> None:
         """Record what becomes of a new line: reply, internal note, or refused with a sentence."""
-        place = await self._place(event)
+        place = await self.place(event)
         if place is None:
             await self._outside.explain(event)
         else:
-            await self._line_in(place, event)
+            await self.line_in(place, event)
 
-    async def _place(self, event: Line) -> Place | None:
+    async def place(self, event: Line) -> Place | None:
         """Return where a line stands. Raises `Snooze` while the root above it may turn out to be ours."""
         # In this order: a root that is recorded between the two looks is found by the second.
         is_landing, place = await self._store.read(
@@ -88,26 +86,37 @@ class Outbound:
             raise Snooze("root_not_known_yet", delay=ROOT_LOOK)
         return place
 
-    async def _line_in(self, place: Place, event: LineTyped, *, edited_ts: str | None = None) -> None:
+    async def line_in(self, place: Place, event: LineTyped, *, edited_ts: str | None = None) -> None:
+        """Deal with a line in a thread of ours; `edited_ts` if it is known only as it was edited."""
         person = await self._chat.person(TeamId(event.team_id), UserId(event.user_id))
         if person.is_bot:
             return
         decision = decide(event, person, place.thread.target.kind, is_linked=place.link is not None)
         await self._store.write(lambda conn: self._take(conn, event, place, decision, edited_ts))
 
-    async def could_not_take(self, event: LineTyped, reason: str) -> None:
-        """A line that could not be dealt with for good: say so where its writer sees it."""
+    async def could_not_take(self, event: LineTyped, reason: str, *, is_whole: bool = True) -> None:
+        """A line that could not be dealt with for good: say so where its writer sees it.
+
+        `is_whole`: its text is what the customer would read, so that a person can have it sent again.
+        """
         place = await self._store.read(lambda conn: place_of(conn, event))
-        if place is not None:
-            refusal = Refuse(f"{reason} Nothing was sent.")
-            await self._store.write(lambda conn: self._take(conn, event, place, refusal, None))
+        if place is None:
+            return
+        # Who wrote it may be what could not be found out: whoever presses “Send again” answers for it.
+        somebody = Person(UserId(event.user_id), name="")
+        decision = decide(event, somebody, place.thread.target.kind, is_linked=place.link is not None)
+        if isinstance(decision, Reply):
+            rewrite = Refuse(f"{reason} Nothing was sent; write it again as a new line.")
+            decision = given_up(reason) if is_whole else rewrite
+        await self._store.write(lambda conn: self._take(conn, event, place, decision, None))
 
     def _take(
         self, conn: Connection, event: LineTyped, place: Place, decision: Decision, edited_ts: str | None
     ) -> None:
         now = self._store.now(conn)
-        line, thread = _ref(event), place.thread
-        intent = IntentId(new_id()) if isinstance(decision, Reply) else None
+        line, thread = ref_of(event), place.thread
+        may_go = isinstance(decision, Reply) or (isinstance(decision, Refuse) and decision.step in RESENT)
+        intent = IntentId(new_id()) if may_go else None
         is_new = remember_line(
             conn,
             now,
@@ -128,11 +137,14 @@ class Outbound:
             case Internal():
                 self._keep_inside(conn, now, thread, line)
             case Refuse():
-                set_mark(conn, now, line, Mark.FAILED)
-                say(conn, now, thread, line, decision.sentence)
+                if intent is None:
+                    refuse_line(conn, now, thread, line, decision, self._cards)
+                else:
+                    planned = self._plan(conn, now, event, place, intent)
+                    refuse(conn, now, planned, decision, self._cards, frm=IntentState.PENDING)
             case Reply():
                 assert intent is not None
-                self._plan(conn, now, event, place, intent)
+                self._send(conn, now, event, place, self._plan(conn, now, event, place, intent))
 
     def _keep_inside(self, conn: Connection, now: datetime, thread: Thread, line: LineRef) -> None:
         set_mark(conn, now, line, Mark.INTERNAL)
@@ -148,11 +160,10 @@ class Outbound:
 
     def _plan(
         self, conn: Connection, now: datetime, event: LineTyped, place: Place, intent: IntentId
-    ) -> None:
-        thread, line = place.thread, _ref(event)
+    ) -> Intent:
+        thread, line = place.thread, ref_of(event)
         known = conversation(conn, thread.target.project, thread.target.conversation)
         assert known is not None, "a thread of a conversation is opened with its row"
-        due_at = now + self._window(place.link)
         intents.plan(
             conn,
             now,
@@ -163,14 +174,22 @@ class Outbound:
             provider=known.provider,
             author=UserId(event.user_id),
             text=event.text,
-            due_at=due_at,
+            due_at=now + self.window(place.link),
         )
+        planned = intents.by_id(conn, intent)
+        assert planned is not None, "a line that is new has no reply yet"
+        return planned
+
+    def _send(self, conn: Connection, now: datetime, event: LineTyped, place: Place, intent: Intent) -> None:
+        """Put a reply in its lane, or ask first if it comes late."""
+        thread, line = place.thread, intent.line
         is_overtaken = intents.is_overtaken(conn, line, thread.id)
         question = why_ask(event, is_overtaken=is_overtaken, scale=self._scale)
         if question is None:
-            self._put_in_lane(conn, now, thread, line, intent, due_at)
+            self._put_in_lane(conn, now, thread, line, intent.id, intent.due_at)
+            put_advice(conn, now, intent, self._chosen_window(place.link))
         else:
-            ask_late(conn, now, thread, line, intent, event.text, question)
+            ask_late(conn, now, thread, line, intent.id, event.text, question)
 
     def _put_in_lane(
         self,
@@ -192,127 +211,10 @@ class Outbound:
             now,
         )
 
-    def _window(self, link: Link | None) -> timedelta:
+    def window(self, link: Link | None) -> timedelta:
+        """Return how long a line waits before it goes out through `link`."""
+        return max(self._chosen_window(link), SETTLING) / self._scale
+
+    def _chosen_window(self, link: Link | None) -> timedelta:
         own = link.undo_window_s if link is not None else None
-        window = self._undo_window if own is None else timedelta(seconds=own)
-        return max(window, SETTLING) / self._scale
-
-    # --- changes -------------------------------------------------------------------------------------
-
-    async def line_edited(self, event: LineEdited, job: Job) -> None:
-        """An edit within the undo window changes what is sent; later it only gets an honest note."""
-        place = await self._place(event)
-        is_known = await self._store.write(lambda conn: self._edit(conn, event))
-        if not is_known and place is not None:
-            # The edit overtook its line, and says all that the line says; that one is known when it comes.
-            await self._line_in(place, event.as_typed(job.created_at), edited_ts=event.edited_ts)
-
-    def _edit(self, conn: Connection, event: LineEdited) -> bool:
-        """Return False if the line itself has not been seen yet."""
-        now, line = self._store.now(conn), _ref(event)
-        known = line_at(conn, line)
-        if known is None:
-            return False
-        if known.edited_ts is not None and ts_order(known.edited_ts) >= ts_order(event.edited_ts):
-            return True
-        update_line(conn, line, edited_ts=event.edited_ts, text=event.text)
-        if known.fate is Fate.REPLY and known.intent is not None and event.text != known.text:
-            intent = intents.by_id(conn, known.intent)
-            assert intent is not None, "a reply's line is stored with its intent"
-            self._change(conn, now, event, known, intent)
-        return True
-
-    def _change(
-        self, conn: Connection, now: datetime, event: LineEdited, known: KnownLine, intent: Intent
-    ) -> None:
-        """Have an edit count if its line has not gone out, else say that it does not."""
-        if is_internal(event.text, event.mentions_people):
-            if _cancel(conn, now, intent, "edited into an internal note"):
-                update_line(conn, known.ref, fate=Fate.INTERNAL)
-                set_mark(conn, now, known.ref, Mark.INTERNAL)
-                return
-        elif not event.text.strip():
-            if _cancel(conn, now, intent, "edited until nothing was left"):
-                update_line(conn, known.ref, fate=Fate.REFUSED)
-                set_mark(conn, now, known.ref, Mark.FAILED)
-                thread = _thread_of(conn, known)
-                say(conn, now, thread, known.ref, "There is no text left in this line. Nothing was sent.")
-                return
-        elif intents.change_text(conn, intent.id, event.text, self._due_again(conn, now, known, intent)):
-            return
-        self._note_late_change(conn, now, known, "edited")
-
-    def _due_again(self, conn: Connection, now: datetime, known: KnownLine, intent: Intent) -> datetime:
-        """The first edit starts the undo window anew, later ones do not: nothing is put off for ever."""
-        if known.edited_ts is not None or intent.state is IntentState.HELD:
-            return intent.due_at
-        return now + self._window(link_of(conn, _thread_of(conn, known)))
-
-    def _note_late_change(self, conn: Connection, now: datetime, known: KnownLine, what: str) -> None:
-        assert known.intent is not None
-        intent = intents.by_id(conn, known.intent)
-        if intent is None or intent.state in NOT_RECEIVED:
-            return
-        has = "may have received" if intent.state in PERHAPS_RECEIVED else "received"
-        say(
-            conn,
-            now,
-            _thread_of(conn, known),
-            intent.line,
-            f"A line was {what} in Slack after it was sent. The customer {has} it as it was; "
-            "networks do not take changes back.",
-            quote=intent.text,
-        )
-
-    async def line_deleted(self, event: LineDeleted, job: Job) -> None:
-        """A deletion within the undo window cancels; later it only gets an honest note."""
-        place = await self._place(event)
-        await self._store.write(lambda conn: self._delete(conn, event, place))
-
-    def _delete(self, conn: Connection, event: LineDeleted, place: Place | None) -> None:
-        now, line = self._store.now(conn), _ref(event)
-        known = line_at(conn, line)
-        if known is None:
-            if place is not None:  # the deletion overtook its line: that one must not go out any more
-                _remember_deleted(conn, now, event, place)
-            return
-        if known.deleted:
-            return
-        update_line(conn, line, deleted=True)
-        intent = None if known.intent is None else intents.by_id(conn, known.intent)
-        if intent is None:
-            return
-        if _cancel(conn, now, intent, "deleted before it was sent"):
-            update_line(conn, line, fate=Fate.CANCELLED)
-        else:
-            self._note_late_change(conn, now, known, "deleted")
-
-
-def _cancel(conn: Connection, now: datetime, intent: Intent, reason: str) -> bool:
-    """Keep a reply from going out; False if it is too late for that."""
-    return intents.move(conn, intent.id, now, frm=intents.WAITING, to=IntentState.CANCELLED, reason=reason)
-
-
-def _thread_of(conn: Connection, known: KnownLine) -> Thread:
-    thread = thread_by_id(conn, known.thread)
-    assert thread is not None, "a line is stored with its thread"
-    return thread
-
-
-def _remember_deleted(conn: Connection, now: datetime, event: LineDeleted, place: Place) -> None:
-    line = _ref(event)
-    remember_line(
-        conn,
-        now,
-        line,
-        thread=place.thread.id,
-        user=UserId(event.user_id or ""),
-        fate=Fate.CANCELLED,
-        text="",
-        client_msg_id=None,
-    )
-    update_line(conn, line, deleted=True)
-
-
-def _ref(event: Line) -> LineRef:
-    return LineRef(TeamId(event.team_id), ChannelId(event.channel_id), MessageTs(event.ts))
+        return self._undo_window if own is None else timedelta(seconds=own)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, exists, select, text
 
 from bridge.deliveries import State
-from bridge.events import LineDeleted, LineEdited, LineTyped, reading_lane
+from bridge.events import HoldBackChosen, LineDeleted, LineEdited, LineTyped, reading_lane
 from bridge.ids import ChannelId, LineRef, MessageTs, TeamId, ThreadRef, ts_order
 from bridge.links import links_of
 from bridge.mapping import thread_at
@@ -16,7 +16,7 @@ from bridge.model import Link, LinkKind, Target, TargetKind, Thread
 from bridge.routing import choose
 from bridge.store.tables import deliveries, jobs, threads
 
-Line = LineTyped | LineEdited | LineDeleted
+Line = LineTyped | LineEdited | LineDeleted | HoldBackChosen
 
 ROOT_TAKES = timedelta(minutes=2)
 """How far the time of a root in Slack may be from the time at which we began to post it."""
@@ -37,6 +37,11 @@ def place_of(conn: Connection, line: Line) -> Place | None:
     ref = ThreadRef(TeamId(line.team_id), ChannelId(line.channel_id), MessageTs(line.thread_ts))
     thread = thread_at(conn, ref)
     return None if thread is None else Place(thread, link_of(conn, thread))
+
+
+def ref_of(line: Line) -> LineRef:
+    """Return which Slack message a line is."""
+    return LineRef(TeamId(line.team_id), ChannelId(line.channel_id), MessageTs(line.ts))
 
 
 def link_of(conn: Connection, thread: Thread) -> Link | None:

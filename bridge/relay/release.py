@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -17,6 +17,8 @@ from bridge.model import Mark, Thread
 from bridge.queue.jobs import NewJob, put_in
 from bridge.relay.marks import say, set_mark
 
+WAITING_AFTER = timedelta(seconds=2)
+"""How long after it was due a reply may be on its way before its line says that it waits."""
 WAITS = "This waits until people have decided about an earlier reply to the same customer."
 
 

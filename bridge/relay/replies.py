@@ -19,23 +19,22 @@ from bridge.ids import IntentId
 from bridge.intents import Intent, IntentState
 from bridge.mapping import last_incoming, seen_messages, thread_by_id
 from bridge.model import Mark, Message, MessageList
-from bridge.policy import OVERTAKEN, why_not
+from bridge.policy import OVERTAKEN, UNLINKED, Refuse, why_not
 from bridge.ports import Social
 from bridge.queue.jobs import Job, NewJob, put_in
 from bridge.relay.cards import Cards
 from bridge.relay.echoes import Echoes
 from bridge.relay.marks import say, set_mark
 from bridge.relay.places import has_unread, is_not_first, link_of
-from bridge.relay.release import ask_late, hold_behind
+from bridge.relay.refusals import given_up, or_reconnect, refuse, refused_by_jollor
+from bridge.relay.release import WAITING_AFTER, ask_late, hold_behind
 from bridge.relay.settling import Settling
 from bridge.store.engine import Store
 
 log = logging.getLogger(__name__)
 
-UNLINKED = "This project is not linked to the channel any more. Nothing was sent."
 REPLY_TIMEOUT_S = 10.0
 SHORTEST_TIMEOUT_S = 4.0
-WAITING_AFTER = timedelta(seconds=2)
 STILL_WAITING = (IntentState.PENDING, IntentState.SENDING, IntentState.UNKNOWN)
 STANDS_BACK = timedelta(seconds=5)
 """How long a line lets what was typed before it go first, and waits for news of its thread to be read."""
@@ -106,7 +105,7 @@ class Replies:
         if current is not None and current.state is IntentState.PENDING:
             raise Snooze("changed_meanwhile", delay=timedelta(milliseconds=200))
 
-    async def _problem(self, intent: Intent) -> str | None:
+    async def _problem(self, intent: Intent) -> Refuse | None:
         """Return why the reply may not go out by Jollor's own rules, None if it may."""
         last = await self._store.read(
             lambda conn: last_incoming(conn, intent.target.project, intent.target.conversation)
@@ -144,7 +143,7 @@ class Replies:
             ask_late(conn, now, thread, current.line, current.id, current.text, OVERTAKEN)
             return None
         unseen = self._settle_first(conn, now, current, snapshot)
-        if unseen is not None and current.decision != "anyway":
+        if unseen is not None and current.decision != intents.ANYWAY:
             self._ask_first(conn, now, current, unseen)
         began = intents.begin(
             conn,
@@ -159,17 +158,13 @@ class Replies:
         thread = thread_by_id(conn, intent.thread)
         if thread is not None and link_of(conn, thread) is not None:
             return True
-        if intents.move(
-            conn, intent.id, now, frm=[IntentState.PENDING], to=IntentState.REFUSED, reason=UNLINKED
-        ):
-            set_mark(conn, now, intent.line, Mark.FAILED)
-            if thread is not None:
-                say(conn, now, thread, intent.line, UNLINKED, quote=intent.text)
+        refuse(conn, now, intent, UNLINKED, self._cards, frm=IntentState.PENDING)
         return False
 
     def _waits_for_decision(self, conn: Connection, intent: Intent, now: datetime) -> bool:
         first = intents.undecided_before(conn, intent)
-        return first is not None and intent.decision is None and hold_behind(conn, now, intent, first)
+        is_free = intent.decision not in (None, intents.CORRECTION)  # by a person's word
+        return first is not None and not is_free and hold_behind(conn, now, intent, first)
 
     def _stands_back(self, conn: Connection, intent: Intent, now: datetime) -> bool:
         """Lines go out in the order in which they were typed: is an earlier one, or a change, still to come?
@@ -246,7 +241,7 @@ class Replies:
             await self._take_back(intent)
             raise
         except PermanentError as error:
-            await self._conclude_refused(intent, error.user_message, frm=IntentState.SENDING)
+            await self._conclude_refused(intent, refused_by_jollor(error), frm=IntentState.SENDING)
         except StoreUnavailable:
             raise
         except UnconfirmedError as error:
@@ -279,23 +274,10 @@ class Replies:
         set_mark(conn, now, intent.line, Mark.ACCEPTED)
         self._cards.set_state(conn, now, intent.target, CardState.ANSWERED)
 
-    async def _conclude_refused(self, intent: Intent, sentence: str, *, frm: IntentState) -> None:
+    async def _conclude_refused(self, intent: Intent, refusal: Refuse, *, frm: IntentState) -> None:
         def conclude(conn: Connection) -> None:
-            now = self._store.now(conn)
-            if not intents.move(conn, intent.id, now, frm=[frm], to=IntentState.REFUSED, reason=sentence):
-                return
-            thread = thread_by_id(conn, intent.thread)
-            assert thread is not None
-            set_mark(conn, now, intent.line, Mark.FAILED)
-            say(
-                conn,
-                now,
-                thread,
-                intent.line,
-                sentence,
-                quote=intent.text,
-                buttons=(self._cards.button(intent.target.project),),
-            )
+            final = or_reconnect(conn, intent.target.project, refusal)
+            refuse(conn, self._store.now(conn), intent, final, self._cards, frm=frm)
 
         await self._store.write(conclude)
 
@@ -339,4 +321,4 @@ class Replies:
         """A reply that failed for good before anything was sent: say so."""
         intent = await self._store.read(lambda conn: intents.by_id(conn, IntentId(event.intent_id)))
         if intent is not None:
-            await self._conclude_refused(intent, f"{reason} Nothing was sent.", frm=IntentState.PENDING)
+            await self._conclude_refused(intent, given_up(reason), frm=IntentState.PENDING)

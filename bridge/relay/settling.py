@@ -13,11 +13,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from bridge import intents
-from bridge.content import ActionId, Button, CardState, Notice
-from bridge.deliveries import put_update
+from bridge.content import ActionId, Button, CardState
 from bridge.errors import BridgeError, Snooze, StoreUnavailable, TargetDown
 from bridge.events import ButtonPressed, SettleReply
-from bridge.ids import ChannelId, IntentId, MessageTs, TeamId, UserId
+from bridge.ids import IntentId
 from bridge.intents import Intent, IntentState
 from bridge.mapping import seen_messages, thread_by_id
 from bridge.model import Mark, MessageList
@@ -26,6 +25,7 @@ from bridge.queue.jobs import Job
 from bridge.relay.cards import Cards
 from bridge.relay.echoes import Echoes
 from bridge.relay.marks import say, set_mark
+from bridge.relay.presses import close, may_press
 from bridge.relay.release import hold_behind, release, unhold
 from bridge.store.engine import Store
 
@@ -34,11 +34,14 @@ log = logging.getLogger(__name__)
 LOOKS_S = (0.0, 5.0, 15.0, 45.0, 120.0)
 """When the bridge looks, in seconds after the outcome became unknown (DESIGN 4)."""
 
-NOT_YOURS = "Guests and people from other organisations cannot decide about replies to customers."
 NOT_AGAIN = "It is not sent again by itself."
-DOUBT = f"It is not known whether this reached the customer; Jollor does not show it. {NOT_AGAIN}"
+LOOK_FIRST = "Look in Jollor or ask the customer, then decide here."
+DOUBT = (
+    f"It is not known whether this reached the customer; Jollor does not show it. {NOT_AGAIN} {LOOK_FIRST}"
+)
 SETTLED = "This is settled: it did arrive, it is in Jollor."
-CUT = f"It cannot be told whether this reached the customer: Jollor's list is cut. {NOT_AGAIN}"
+CUT = f"It cannot be told whether this reached the customer: Jollor's list is cut. {NOT_AGAIN} {LOOK_FIRST}"
+TAKEN_BACK = "Its writer has taken this back meanwhile; nothing was sent."
 
 
 class Settling:
@@ -149,21 +152,15 @@ class Settling:
 
     async def send_again(self, event: ButtonPressed, job: Job) -> None:
         """A person takes the risk of a double."""
-        await self._pressed(event, IntentState.PENDING, "again", "has it sent again")
+        await self._pressed(event, IntentState.PENDING, intents.AGAIN, "has it sent again")
 
     async def drop(self, event: ButtonPressed, job: Job) -> None:
         """A person lets it go."""
         await self._pressed(event, IntentState.DROPPED, "drop", "dropped it")
 
     async def _pressed(self, event: ButtonPressed, to: IntentState, decision: str, words: str) -> None:
-        """Who may not write to customers may not decide about it either."""
-        person = await self._chat.person(TeamId(event.team_id), UserId(event.user_id))
-        if person.is_guest or person.is_outsider or person.is_bot:
-            log.info("press.refused", extra={"action": event.action_id})
-            if event.response_url is not None:
-                await self._chat.answer(event.response_url, Notice(text=NOT_YOURS))
-            return
-        await self._store.write(lambda conn: self._decide(conn, event, to, decision, words))
+        if await may_press(self._chat, event):
+            await self._store.write(lambda conn: self._decide(conn, event, to, decision, words))
 
     def _decide(
         self, conn: Connection, event: ButtonPressed, to: IntentState, decision: str, words: str
@@ -173,7 +170,10 @@ class Settling:
         if intent is None or intent.asked_at is None:
             if intent is not None and intent.state is IntentState.CONFIRMED and intent.decision is None:
                 # found after people were asked, before anybody decided
-                self._close_question(conn, now, event, intent, SETTLED)
+                close(conn, now, event, SETTLED, quote=intent.text)
+            return
+        if intent.state is IntentState.CANCELLED:
+            close(conn, now, event, TAKEN_BACK, quote=intent.text)
             return
         frm = [IntentState.UNKNOWN] if intent.state is IntentState.UNKNOWN else [IntentState.HELD]
         moved = intents.move(
@@ -195,28 +195,14 @@ class Settling:
             set_mark(conn, now, intent.line, Mark.ACCEPTED)
             self._cards.set_state(conn, now, intent.target, CardState.ANSWERED)
         elif to is IntentState.DROPPED and intent.state is IntentState.HELD:
-            set_mark(conn, now, intent.line, Mark.FAILED)  # it was never sent
+            set_mark(conn, now, intent.line, Mark.FAILED)
+            words += "; it was not sent. To send it after all, write it again"
+        elif to is IntentState.DROPPED:
+            words += "; whether it arrived stays unknown"
         released = [intent] if to is IntentState.PENDING else []
         release(conn, now, [*released, *unhold(conn, now, intent)])
-        self._close_question(conn, now, event, intent, f"<@{event.user_id}> {words}.")
+        close(conn, now, event, f"<@{event.user_id}> {words}.", quote=intent.text)
 
     async def send_anyway(self, event: ButtonPressed, job: Job) -> None:
         """A person has a line sent that was held back."""
-        await self._pressed(event, IntentState.PENDING, "anyway", "has it sent")
-
-    def _close_question(
-        self, conn: Connection, now: datetime, event: ButtonPressed, intent: Intent, sentence: str
-    ) -> None:
-        """Redraw the notice without its buttons, with who decided what, or that nobody has to."""
-        if event.message_ts is None:
-            return
-        notice = Notice(text=sentence, quote=intent.text)
-        put_update(
-            conn,
-            now,
-            TeamId(event.team_id),
-            ChannelId(event.channel_id),
-            MessageTs(event.message_ts),
-            "notice",
-            notice,
-        )
+        await self._pressed(event, IntentState.PENDING, intents.ANYWAY, "has it sent")

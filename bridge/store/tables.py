@@ -510,10 +510,12 @@ intents = Table(
     Column("held_for", String(40), comment="doubt:ID, collision, late: why a person decides"),
     Column("first_sent_at", UtcDateTime, comment="of several attempts the first"),
     Column("doubled", Boolean, nullable=False, server_default=text("false")),
+    Column("corrects", String(16), comment="the reply that this one corrects; its line is then our note"),
     UniqueConstraint("team", "channel_id", "ts"),
     # One Jollor message settles one intent, across teams.
     UniqueConstraint("project_id", "jollor_id"),
     Index("ix_intents_target", "project_id", "target_kind", "target_id", "state"),
+    Index("ix_intents_corrects", "corrects"),
 )
 
 alerts = Table(

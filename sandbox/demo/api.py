@@ -92,6 +92,15 @@ class Press(Wanted):
     value: str | None = None
 
 
+class Shortcut(Wanted):
+    """One of the app's entries in a message's menu."""
+
+    user: str
+    channel: str
+    ts: str
+    callback_id: str
+
+
 class Switch(Wanted):
     trouble: Trouble
     on: bool
@@ -136,6 +145,7 @@ class Api:
                 self._post("slack/delete", Delete, self._delete),
                 self._post("slack/command", Command, self._command),
                 self._post("slack/press", Press, self._press),
+                self._post("slack/shortcut", Shortcut, self._shortcut),
                 self._post("troubles/switch", Switch, self._switch),
                 self._post("troubles/happen", Happening, self._happen),
                 self._post("bridge", BridgeAct, self._bridge),
@@ -221,6 +231,12 @@ class Api:
             reply = await slack.press(*where, asked.block_id)
         else:
             reply = await slack.select(*where, asked.value, asked.block_id)
+        _check(reply.error)
+
+    async def _shortcut(self, asked: Shortcut) -> None:
+        reply = await self._stage.slack.message_shortcut(
+            asked.user, asked.channel, asked.ts, asked.callback_id
+        )
         _check(reply.error)
 
     def _as_picked(self, text: str) -> str:

@@ -72,6 +72,7 @@ def _setting(stage: Stage) -> JsonValue:
         "networks": list(NETWORKS),
         "socket_mode": stage.socket_mode,
         "bot": stage.slack.team.bot.id,
+        "shortcuts": [{"id": id_, "name": name} for id_, name in stage.slack.app.message_shortcuts],
     }
 
 

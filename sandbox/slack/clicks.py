@@ -83,6 +83,8 @@ class Clicks(Acting):
 
     async def message_shortcut(self, user: str, channel: str, ts: str, callback_id: str) -> Reply:
         """Choose one of the app's entries in a message's menu."""
+        if callback_id not in dict(self.state.app.message_shortcuts):
+            raise NotPossible(f"a message's menu has no entry {callback_id} of the app's")
         team, place = self._place(channel)
         message = self.state.message(channel, ts)
         trigger = self.trigger(user, team)

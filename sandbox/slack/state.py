@@ -120,6 +120,8 @@ class App:
     """Where events, interactivity and slash commands go: the app's `…/slack/events`."""
     subscriptions: frozenset[str] = ALL_EVENTS
     commands: frozenset[str] = frozenset({"/jollor"})
+    message_shortcuts: tuple[tuple[str, str], ...] = (("hold_back", "Hold back"),)
+    """Our entries in the menu of every message: `callback_id` and name."""
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,12 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 
 from bridge.content import ActionId
-from bridge.errors import BridgeError, StoreUnavailable
+from bridge.errors import StoreUnavailable
 from bridge.events import ButtonPressed
 from bridge.ports import Inbox
-from slack_app.answers import answer
+from slack_app.answers import apologise
 from slack_app.clients import Clients
 from slack_app.inbox import store
-from slack_app.views.help import sentence
 from slack_app.views.values import channel_in, value_of_menu
 
 log = logging.getLogger(__name__)
@@ -35,7 +34,7 @@ def add_buttons(app: AsyncApp, *, inbox: Inbox, clients: Clients) -> None:
         is_stored = await store_presses(inbox, body)
         await ack()
         if not is_stored:
-            await _apologise(clients, body)
+            await apologise(clients, body.get("response_url"), _NOT_STORED)
 
     app.action(re.compile(".*", re.DOTALL))(button_pressed)
 
@@ -96,16 +95,6 @@ def _key(body: Mapping[str, Any], action: Mapping[str, Any]) -> str | None:
         return None
     user, action_id = _str(_dict(body.get("user")).get("id")), _str(action.get("action_id"))
     return f"slack-action:{user}:{action_id}:{action_ts}"
-
-
-async def _apologise(clients: Clients, body: Mapping[str, Any]) -> None:
-    url = _str(body.get("response_url"))
-    if not url:
-        return
-    try:
-        await answer(clients, url, sentence(_NOT_STORED), replace=False)
-    except BridgeError as error:
-        log.warning("slack.apology_failed", extra={"error": str(error)})
 
 
 def _dict(value: object) -> Mapping[str, Any]:

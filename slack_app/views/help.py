@@ -14,6 +14,10 @@ _USES: tuple[tuple[str, str], ...] = (
         "link PROJECT [#channel] [all|message|post|alert]",
         "bring a project into a channel (without #channel I ask)",
     ),
+    (
+        "link PROJECT #channel undo SECONDS",
+        "how long a line waits there before the customer gets it (or: undo default)",
+    ),
     ("unlink PROJECT [#channel]", "take it back"),
     ("status", "whether everything works, and what to do if not"),
     ("admins [add|remove @user]", "who may link and unlink, besides the workspace's admins"),

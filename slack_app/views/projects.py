@@ -65,6 +65,8 @@ def _row(row: ProjectRow, *, can_link: bool) -> list[Block]:
 def _link(link: LinkRow) -> Sequence[Element]:
     where = b.channel(link.channel_id) if is_channel_id(link.channel_id) else b.run("a channel")
     what = f" · {_KINDS.get(link.kind, b.clip(clean(link.kind), 40))}"
+    if link.undo_window_s is not None:
+        what += f" · undo window {link.undo_window_s:g} s"
     problem = f" · ⚠️ {b.clip(clean(link.problem), _MAX_HEALTH)}" if link.problem else ""
     return where, b.run(what + problem)
 

@@ -146,6 +146,7 @@ def test_the_version_is_told(command: CommandLine) -> None:
         (["jobs", "retry", "1", "--all"], "Name jobs by number, or --all."),
         (["link", "only-a-project"], "Missing argument 'channel'."),
         (["link", "p", "c", "--kind", "cats"], "Invalid value for '--kind'"),
+        (["link", "p", "c", "--undo-window", "soon"], "expected seconds from 0 to 600, or default"),
         (["serve", "--wat"], "No such option"),
         (["demo", "--port", "99999"], "Invalid value for '--port'"),
         (["link", "p", "c", "--webhook-secret-stdin"], "expects the secret as a line on standard input."),
@@ -332,6 +333,7 @@ def test_links_are_listed_with_names_and_problems(with_database: CommandLine, mi
                     linked_at=NOW,
                     unlinked_at=ended,
                     problem="The channel is archived.",
+                    undo_window_s=7.5,
                 )
             )
 
@@ -342,6 +344,7 @@ def test_links_are_listed_with_names_and_problems(with_database: CommandLine, mi
             "project": "Bakery",
             "channel_id": "Cl1",
             "kind": "all",
+            "undo_window_s": 7.5,
             "linked_at": "2026-11-23T12:00:00+00:00",
             "problem": "The channel is archived.",
         }

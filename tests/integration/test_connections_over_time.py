@@ -25,13 +25,13 @@ from bridge.events import (
     RenewTokens,
 )
 from bridge.ids import ChannelId, JobId, PostId, ProjectId, TeamId, UserId, new_id
-from bridge.model import Channel, LinkKind, Person, Project
+from bridge.model import Channel, LinkKind, Person, Project, UndoWindow
 from bridge.people import People, TeamFacts
 from bridge.queries import Queries
 from bridge.queue.jobs import Job, Jobs, NewJob
 from bridge.relay.alerts import Alerts
 from bridge.relay.cards import Cards
-from bridge.relay.commands import Commands, link_words
+from bridge.relay.commands import Commands, link_words, undo_words
 from bridge.relay.upkeep import Upkeep
 from bridge.store import pauses
 from bridge.store.engine import Store
@@ -469,6 +469,37 @@ def test_the_words_of_a_link_are_project_channel_kind(
 ) -> None:
     found = link_words(rest)
     assert (found[0], found[1] and found[1][0].strip(), found[2]) == (name, channel, kind)
+
+
+@pytest.mark.parametrize(
+    ("rest", "before", "seconds"),
+    [
+        ("Bakery #support undo 10", "Bakery #support", 10),
+        ("Bakery <#C0SUPPORT1> POST Undo 0", "Bakery <#C0SUPPORT1> POST", 0),
+    ],
+)
+def test_behind_a_channel_an_undo_window_can_be_named(rest: str, before: str, seconds: float) -> None:
+    assert undo_words(rest) == (before, UndoWindow(seconds))
+
+
+@pytest.mark.parametrize("rest", ["Bakery undo 10", "Bakery #support undo soon", "Bakery #support", ""])
+def test_elsewhere_those_words_are_a_name(rest: str) -> None:
+    assert undo_words(rest) == (rest, None)
+
+
+async def test_a_link_keeps_its_undo_window_until_it_is_given_another(town: Town) -> None:
+    town.social.error = None
+
+    async def windows() -> list[float | None]:
+        return [link.undo_window_s for link in await town.connections.links()]
+
+    for words, window in (("undo 10", 10.0), ("", 10.0), ("undo 0", 0.0), ("undo default", None)):
+        rest = f"Bakery <#{C}> {words}".strip()
+        await town.commands.command_given(a_command("link", rest), a_job(town.clock))
+        assert await windows() == [window]
+    assert "go to the customer 10 s later" in " ".join(town.answered())
+    assert "go to the customer at once" in " ".join(town.answered())
+    assert "as long as the bridge's own undo window" in town.answered()[-1]
 
 
 async def test_a_last_word_is_a_kind_unless_a_project_is_called_so(town: Town) -> None:

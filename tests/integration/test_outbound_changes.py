@@ -80,7 +80,7 @@ async def test_an_edit_that_leaves_nothing_sends_nothing_and_says_so(relay: Rela
     await relay.pass_(30)
     assert relay.robin.received == []
     assert relay.marks(line) == {Mark.FAILED}
-    assert relay.said(root) == ["There is no text left in this line. Nothing was sent."]
+    assert relay.said(root) == ["There is no text left in this line. Nothing was sent; write a new line."]
 
 
 async def test_a_reply_that_waits_for_jollor_can_still_be_changed_and_cancelled(
@@ -185,7 +185,8 @@ async def test_a_change_after_sending_sends_nothing_and_says_what_the_customer_h
     assert relay.robin.received == ["4 euros"]
     (notice,) = relay.notices(root)
     assert f"was {what} in Slack after it was sent. The customer received it as it was" in notice.text
-    assert notice.content.model_dump()["quote"] == "4 euros"
+    quote = notice.content.model_dump()["quote"]
+    assert quote == ("Sent: 4 euros\nNow: 5 euros" if what == "edited" else "4 euros")
 
 
 @pytest.mark.parametrize("text", ["// 4 euros", "🔇", " "])
@@ -214,6 +215,24 @@ async def test_a_change_of_a_reply_in_doubt_does_not_claim_to_know(
     await relay.pass_(10)
     assert "The customer may have received it as it was" in relay.said(root)[-1]
     assert relay.robin.received == []
+
+
+@pytest.mark.parametrize("what", ["edited", "deleted"])
+async def test_a_reply_that_is_taken_back_before_it_is_sent_again_may_have_arrived_before(
+    relay: Relay, root: MessageTs, what: str
+) -> None:
+    relay.social.fail_next(LOST, method="reply", when=When.BEFORE)
+    line = await relay.types("4 euros", root)
+    await relay.pass_(300)
+    relay.social.fail_next(AWAY, method="reply_rules", times=9)
+    await relay.presses(relay.notices(root)[0], ActionId.SETTLE_SEND_AGAIN)
+    await relay.pass_(2)
+    await (relay.edits(line, "// 4 euros") if what == "edited" else relay.deletes(line))
+    await relay.pass_(600)
+    assert relay.robin.received == []
+    assert "The customer may have received it as it was" in relay.said(root)[-1]
+    assert await relay.intent_states() == ["dropped"]
+    assert relay.marks(line) == {Mark.DOUBT}
 
 
 async def test_a_change_of_what_was_never_sent_needs_no_words(relay: Relay, root: MessageTs) -> None:

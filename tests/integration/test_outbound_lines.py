@@ -12,6 +12,7 @@ from bridge.errors import BridgeError, PermanentError, Snooze, TargetDown, Uncon
 from bridge.events import LineTyped, SlackEventReceived
 from bridge.ids import MessageId, ProjectId, ThreadRef, UserId
 from bridge.model import LinkKind, Mark, Person, ReplyRules
+from bridge.policy import UNLINKED
 from bridge.queue.jobs import NewJob
 from bridge.store.engine import Store
 from tests.fakes.chat import When
@@ -85,7 +86,9 @@ async def test_a_reply_that_fails_for_good_before_it_was_sent_is_refused_with_th
     line = await relay.types("Yes.", root)
     await relay.pass_(600)
     assert relay.marks(line) == {Mark.FAILED}
-    assert relay.said(root) == ["Jollor could not process this one. Nothing was sent."]
+    assert relay.said(root) == [
+        "Jollor could not process this one. Nothing was sent. Press “Send again” to try once more."
+    ]
     assert relay.robin.received == []
 
 
@@ -93,14 +96,16 @@ async def test_a_refusal_of_jollors_is_told_with_the_line_and_a_way_on(relay: Re
     await relay.link()
     root = await relay.thread()
     relay.social.fail_next(
-        PermanentError("jollor_rejected_422", user_message="Jollor refused it."), method="reply"
+        PermanentError("jollor_rejected_422", user_message="Jollor refused it.", may_pass_later=True),
+        method="reply",
     )
     line = await relay.types("Yes.", root)
     await relay.pass_(30)
     (notice,) = relay.notices(root)
     assert relay.marks(line) == {Mark.FAILED}
     assert notice.content.model_dump(include={"text", "quote"}) == {
-        "text": "Jollor refused it.",
+        "text": "Jollor refused it. Nothing was sent. Change the line if its text may be why, then press "
+        "“Send again”.",
         "quote": "Yes.",
     }
     assert "open_dashboard" in notice.content.model_dump_json()
@@ -307,7 +312,7 @@ async def test_a_channel_that_still_gets_alerts_or_posts_gets_no_answers_out(
     line = await relay.types("Yes.", root)
     await relay.pass_(30)
     assert relay.marks(line) == {Mark.FAILED}
-    assert relay.said(root) == ["This project is not linked to the channel any more. Nothing was sent."]
+    assert relay.said(root) == [UNLINKED.sentence]
 
 
 async def test_a_writer_is_told_once_per_place_and_one_whom_it_cannot_be_told_costs_nothing(
@@ -352,7 +357,9 @@ async def test_a_line_that_cannot_be_dealt_with_for_good_is_refused_with_the_rea
     await relay.types("Elsewhere", relay.chat.add_line(SUPPORT))
     await relay.pass_(30)
     assert relay.marks(line) == {Mark.FAILED}
-    assert relay.said(root) == [f"{NO_SCOPE.user_message} Nothing was sent."]
+    assert relay.said(root) == [
+        f"{NO_SCOPE.user_message} Nothing was sent. Press “Send again” to try once more."
+    ]
     assert relay.robin.received == []
 
 

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from bridge.content import ActionId, Button, ChannelPicker, Notice
-from bridge.events import ButtonPressed, CommandGiven
+from bridge.events import ButtonPressed, CommandGiven, HoldBackChosen
 from bridge.ids import ChannelId, DeliveryId, TeamId
 from bridge.ports import Outgoing
 from sandbox.faults import Fault, FaultKind
@@ -20,6 +20,7 @@ from sandbox.slack.courier import signed
 from sandbox.wire import Direction, End
 from slack_app.chat import SlackChat
 from slack_app.http import MAX_BODY_BYTES, SlackRoute
+from slack_app.ids import HOLD_BACK
 from slack_app.inbox import STORE_WITHIN_S
 from slack_app.views.values import press_value
 from tests.slack_stage import Bridge, bridge_over_http, now
@@ -331,13 +332,49 @@ async def test_the_menu_of_channels_brings_the_choice_and_what_it_is_for(
 async def test_a_press_that_cannot_be_stored_is_acknowledged_with_a_sentence(
     bridge: Bridge, anna: User, support: Channel, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ts = await posted_buttons(bridge, support, Button(action=ActionId.LATE_SEND, label="Send", value="i-1"))
+    ts = await posted_buttons(bridge, support, Button(action=ActionId.SEND_ANYWAY, label="Send", value="i-1"))
     await bridge.slack.courier.idle()
     bridge.inbox.is_failing = True
-    reply = await bridge.slack.press(anna.id, support.id, ts, ActionId.LATE_SEND)
+    reply = await bridge.slack.press(anna.id, support.id, ts, ActionId.SEND_ANYWAY)
     assert reply.error is None
     (seen,) = await bridge.slack.until(lambda: bridge.slack.ephemerals(anna.id))
     assert "press again" in seen.text
+
+
+async def test_hold_back_is_stored_with_the_line_and_its_writer(
+    bridge: Bridge, anna: User, support: Channel
+) -> None:
+    root = bridge.slack.say(anna.id, support.id, "Price?")
+    line = bridge.slack.say(anna.id, support.id, "4 euros", thread_ts=root)
+    reply = await bridge.slack.message_shortcut(anna.id, support.id, line, HOLD_BACK)
+    assert reply.error is None
+    (chosen,) = [event for event in bridge.inbox.events if isinstance(event, HoldBackChosen)]
+    assert (chosen.ts, chosen.thread_ts, chosen.channel_id) == (line, root, support.id)
+    assert (chosen.user_id, chosen.writer_id, chosen.is_typed) == (anna.id, anna.id, True)
+
+
+async def test_hold_back_that_cannot_be_stored_is_acknowledged_with_what_works_instead(
+    bridge: Bridge, anna: User, support: Channel
+) -> None:
+    line = bridge.slack.say(anna.id, support.id, "4 euros")
+    await bridge.slack.courier.idle()
+    bridge.inbox.is_failing = True
+    reply = await bridge.slack.message_shortcut(anna.id, support.id, line, HOLD_BACK)
+    assert reply.error is None
+    (seen,) = await bridge.slack.until(lambda: bridge.slack.ephemerals(anna.id))
+    assert "Delete the line instead" in seen.text
+
+
+async def test_a_shortcut_that_names_no_message_is_acknowledged_and_logged(
+    bridge: Bridge, caplog: pytest.LogCaptureFixture
+) -> None:
+    payload = {"type": "message_action", "callback_id": HOLD_BACK, "team": {"id": bridge.slack.team.id}}
+    body = f"payload={json.dumps(payload)}".encode()
+    headers = signature(bridge, body) | {"Content-Type": "application/x-www-form-urlencoded"}
+    status, _ = await post(bridge, body, **headers)
+    assert status == 200
+    assert "slack.unreadable_shortcut" in caplog.text
+    assert bridge.inbox.events == []
 
 
 async def test_an_unknown_button_is_acknowledged_and_logged(

@@ -203,12 +203,12 @@ async def test_an_acknowledgement_that_comes_too_late_is_let_go(caplog: pytest.L
 async def test_a_press_is_acknowledged_without_a_payload() -> None:
     async with scene() as here:
         await here.connected()
-        button = Button(action=ActionId.LATE_DROP, label="Drop", value="i1")
+        button = Button(action=ActionId.SETTLE_DROP, label="Drop", value="i1")
         chat = SlackChat(here.clients, now=now)
         team, channel = TeamId(here.slack.team.id), ChannelId(here.support.id)
         notice = Notice(text="?", buttons=(button,))
         posted = await chat.post(Outgoing(DeliveryId("d1"), "notice", team, channel, None, notice))
-        reply = await here.slack.press(here.anna.id, channel, posted.ts, ActionId.LATE_DROP)
+        reply = await here.slack.press(here.anna.id, channel, posted.ts, ActionId.SETTLE_DROP)
         assert (reply.error, reply.outcome.body) == (None, "")
         assert any(isinstance(event, ButtonPressed) for event in here.inbox.events)
 

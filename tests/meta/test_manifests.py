@@ -11,9 +11,13 @@ from typing import Any
 
 import pytest
 import yaml
+from slack_bolt.async_app import AsyncApp
 
+from bridge.events import Event
+from slack_app.clients import Clients, OneToken
 from slack_app.commands import WORDS
-from slack_app.ids import COMMAND
+from slack_app.ids import COMMAND, HOLD_BACK
+from slack_app.listeners import add_listeners
 from slack_app.translate import translate
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +57,13 @@ SCOPES_OF_METHODS: dict[str, set[str]] = {
     "users_info": {"users:read"},
 }
 A_CALL = re.compile(r"\bclient\.([a-z]+_[A-Za-z_]+)\(")
+
+
+class NowhereInbox:
+    """An inbox that nothing is put into."""
+
+    async def put(self, event: Event, *, unique_key: str | None = None) -> None:
+        raise AssertionError("nothing happens here")
 
 
 def manifest(name: str) -> dict[str, Any]:
@@ -100,8 +111,11 @@ def test_texts_keep_the_lengths_that_slack_allows(app: dict[str, Any]) -> None:
         assert command["command"].startswith("/")
         assert len(command["command"]) <= 32
         assert command["description"]
-    for shortcut in app["features"].get("shortcuts", []):
+    assert len(app["features"]["shortcuts"]) <= 10
+    for shortcut in app["features"]["shortcuts"]:
         assert len(shortcut["name"]) <= 24
+        assert 0 < len(shortcut["description"]) <= 150
+        assert len(shortcut["callback_id"]) <= 255
 
 
 def test_every_subscribed_event_has_its_scope(app: dict[str, Any]) -> None:
@@ -130,6 +144,20 @@ def test_the_command_and_its_words_are_those_that_the_app_answers(app: dict[str,
     (command,) = app["features"]["slash_commands"]
     assert command["command"] == COMMAND
     assert set(command["usage_hint"].split(" | ")) == set(WORDS)
+
+
+async def test_every_shortcut_is_one_that_the_app_listens_to(app: dict[str, Any]) -> None:
+    heard: list[object] = []
+
+    class Listening(AsyncApp):
+        def message_shortcut(self, *args: Any, **_: Any) -> Any:
+            heard.extend(("message", callback_id) for callback_id in args)
+            return lambda listener: listener
+
+    clients = Clients(OneToken("xoxb-1"), api_url="https://slack.example/api/")
+    add_listeners(Listening(token="xoxb-1", signing_secret="s"), inbox=NowhereInbox(), clients=clients)
+    asked = [(shortcut["type"], shortcut["callback_id"]) for shortcut in app["features"]["shortcuts"]]
+    assert asked == heard == [("message", HOLD_BACK)]
 
 
 def test_no_list_in_a_manifest_names_anything_twice_or_out_of_order(app: dict[str, Any]) -> None:

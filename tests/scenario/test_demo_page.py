@@ -152,6 +152,20 @@ def test_a_line_can_be_taken_back_before_it_goes_out(page: Page, demo: Demo) -> 
     assert demo.received("Uma") == ["Yes, ask for Maren."]
 
 
+def test_a_line_can_be_held_back_from_its_menu(page: Page, demo: Demo) -> None:
+    write_as(page, "Wim", "Any news?")
+    open_thread(page, "Wim")
+    reply = page.get_by_role("textbox", name="Reply in thread")
+    reply.fill("None of your business")
+    reply.press("Enter")
+    line = page.locator("#thread .message", has_text="None of your business")
+    line.hover()
+    line.get_by_role("button", name="More actions").click()
+    page.get_by_role("menuitem", name="Hold back").click()
+    expect(line.locator("[data-reaction=lock]")).to_be_visible()
+    assert demo.received("Wim") == []
+
+
 def test_a_colleagues_answer_from_the_dashboard_appears_in_the_thread_with_its_label(page: Page) -> None:
     write_as(page, "Vera", "Hello?")
     open_thread(page, "Vera")

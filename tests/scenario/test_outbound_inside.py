@@ -73,7 +73,7 @@ async def test_who_may_not_answer_customers_and_what_cannot_be_sent_is_refused_w
         note = stage.types("// guests may think aloud", root, by=guest)
         await refused(stage, root, "Guests", guests)
         await refused(stage, root, "other organisations", strangers)
-        await refused(stage, root, "Files are not sent yet; nothing was sent", files)
+        await refused(stage, root, "Files cannot be sent from Slack", files)
         await stage.marked(note, "lock")
 
         newcomer = slack.add_user("Nia")

@@ -15,6 +15,7 @@ from slack_app.cache import Cache
 from slack_app.channels import to_channel
 from slack_app.ids import is_channel_id, is_user_id, to_ts
 from slack_app.listeners.buttons import presses
+from slack_app.listeners.shortcuts import choice
 from slack_app.people import stranger, to_person
 from slack_app.views.values import channel_in, menu_block_id, press_value, value_of_menu
 
@@ -32,7 +33,7 @@ def body(*actions: dict[str, Any], **more: Any) -> dict[str, Any]:
     }
 
 
-def button(action: str = ActionId.LATE_SEND, **more: Any) -> dict[str, Any]:
+def button(action: str = ActionId.SEND_ANYWAY, **more: Any) -> dict[str, Any]:
     return {
         "type": "button",
         "action_id": action,
@@ -95,6 +96,50 @@ def test_buttons_that_only_open_pages_and_unknown_ones_are_no_presses(
     assert "slack.unknown_action" in caplog.text
 
 
+def a_choice(**more: Any) -> dict[str, Any]:
+    return {
+        "type": "message_action",
+        "callback_id": "hold_back",
+        "team": {"id": "T1"},
+        "user": {"id": "U1", "team_id": "T1"},
+        "channel": {"id": "C1"},
+        "message": {"type": "message", "user": "U2", "ts": "1.5", "thread_ts": "1.0", "text": "4 euros"},
+        "message_ts": "1.5",
+        "action_ts": "2.5",
+        "response_url": "https://hooks.slack.com/actions/x",
+        **more,
+    }
+
+
+def test_a_shortcut_knows_the_line_its_writer_and_who_chose_it() -> None:
+    chosen = choice(a_choice())
+    assert chosen is not None
+    assert (chosen.team_id, chosen.channel_id, chosen.ts, chosen.thread_ts) == ("T1", "C1", "1.5", "1.0")
+    assert (chosen.user_id, chosen.writer_id, chosen.is_typed) == ("U1", "U2", True)
+    assert chosen.response_url == "https://hooks.slack.com/actions/x"
+    assert chosen.lane == "slack:T1:C1:1.0"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"ts": "1.5", "thread_ts": "1.5", "bot_id": "B1", "user": "U0BOT"},
+        {"ts": "1.5", "subtype": "bot_message", "username": "Mai"},
+    ],
+)
+def test_a_shortcut_on_an_apps_message_is_on_no_line(message: dict[str, Any]) -> None:
+    chosen = choice(a_choice(message=message))
+    assert chosen is not None
+    assert (chosen.is_typed, chosen.thread_ts, chosen.lane) == (False, None, None)
+
+
+@pytest.mark.parametrize("member", ["user", "channel", "team"])
+def test_a_shortcut_without_its_place_or_person_is_none(member: str) -> None:
+    strange = a_choice(**{member: None})
+    strange["user"] = strange["user"] and {"id": "U1"}
+    assert choice(strange) is None
+
+
 _json = st.recursive(
     st.none() | st.text(max_size=5) | st.integers() | st.sampled_from(list(ActionId)),
     lambda inner: (
@@ -118,6 +163,7 @@ _json = st.recursive(
 )
 @example({"actions": [{"action_id": []}]})
 def test_any_body_gives_presses_or_none(strange: dict[str, Any]) -> None:
+    choice(strange)
     presses(strange)
 
 

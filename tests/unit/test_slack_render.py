@@ -367,7 +367,7 @@ def test_a_quote_is_never_drawn_as_anything_but_text() -> None:
 
 
 def test_the_same_action_for_several_lines_gets_a_row_each() -> None:
-    pairs = itertools.product(("i1", "i2"), (ActionId.LATE_SEND, ActionId.LATE_DROP))
+    pairs = itertools.product(("i1", "i2"), (ActionId.SEND_ANYWAY, ActionId.SETTLE_DROP))
     notice = drawn(
         Notice(text="?", buttons=tuple(Button(action=a, label=a.value, value=value) for value, a in pairs))
     )
@@ -414,13 +414,19 @@ def a_row(n: int = 1, *links: LinkRow, **more: object) -> ProjectRow:
 
 def test_projects_are_listed_with_their_channels_and_health() -> None:
     rows = (
-        a_row(1, LinkRow(channel_id="C123ABC", kind="message", problem="The channel is archived.")),
+        a_row(
+            1,
+            LinkRow(
+                channel_id="C123ABC", kind="message", problem="The channel is archived.", undo_window_s=7.5
+            ),
+        ),
         a_row(2, is_healthy=False, health="the webhook is off"),
     )
     answer = drawn(ProjectsAnswer(rows=rows, can_link=True))
     for words in (
         "Project 1",
         "private messages",
+        "undo window 7.5 s",
         "The channel is archived.",
         "the webhook is off",
         "not linked",

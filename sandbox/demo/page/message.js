@@ -154,14 +154,18 @@ function tools(message, channel, { inThread, openThread, edit }) {
       },
       "Reply",
     );
-  const choices = [
+  const mine = [
     { value: "edit", label: "Edit message" },
     { value: "delete", label: "Delete message" },
   ];
+  const shortcuts = (server.setting?.shortcuts ?? []).map(({ id, name }) => ({ value: id, label: `${name} · Jollor` }));
+  const choices = [...(isMine ? mine : []), ...shortcuts];
   const pick = (what) => {
-    if (what === "edit") edit(message);
-    else act("slack/delete", { user: ui.persona, channel, ts: message.ts });
+    const at = { user: ui.persona, channel, ts: message.ts };
+    if (isMine && what === "edit") edit(message);
+    else if (isMine && what === "delete") act("slack/delete", at);
+    else act("slack/shortcut", { ...at, callback_id: what });
   };
-  const more = isMine && menu("⋯", choices, pick, { quiet: true, focus: `more:${message.ts}`, name: "More actions" });
+  const more = choices.length > 0 && menu("⋯", choices, pick, { quiet: true, focus: `more:${message.ts}`, name: "More actions" });
   return (reply || more) && h("div", { class: "message-tools" }, reply, more);
 }

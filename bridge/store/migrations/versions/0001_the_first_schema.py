@@ -342,10 +342,17 @@ def upgrade() -> None:
             comment="of several attempts the first",
         ),
         sa.Column("doubled", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column(
+            "corrects",
+            sa.String(length=16),
+            nullable=True,
+            comment="the reply that this one corrects; its line is then our note",
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_intents")),
         sa.UniqueConstraint("project_id", "jollor_id", name=op.f("uq_intents_project_id_jollor_id")),
         sa.UniqueConstraint("team", "channel_id", "ts", name=op.f("uq_intents_team_channel_id_ts")),
     )
+    op.create_index("ix_intents_corrects", "intents", ["corrects"], unique=False)
     op.create_index(
         "ix_intents_target", "intents", ["project_id", "target_kind", "target_id", "state"], unique=False
     )
