@@ -36,18 +36,22 @@ from bridge.relay.catchup import CatchUp, came_back
 from bridge.relay.commands import Commands
 from bridge.relay.dialogues import Dialogues
 from bridge.relay.inbound import Inbound
+from bridge.relay.outages import Outages
 from bridge.relay.outbound import Outbound
 from bridge.relay.posts import Posts
 from bridge.relay.replies import Replies
 from bridge.relay.settling import Settling
+from bridge.relay.silences import Silences
+from bridge.relay.takeover import TakeOver
 from bridge.relay.upkeep import Upkeep
+from bridge.relay.watching import Watching
 from bridge.sender import Sender
 from bridge.settings import JollorSettings, Settings
 from bridge.store import lock, schema
 from bridge.store.engine import Store, utc_now
 from bridge.store.secrets import KeyRing, check, open_ring
 from bridge.store.tokens import AccountTokens
-from bridge.webhooks import Webhooks
+from bridge.webhooks import Registration, Webhooks
 from jollor.auth import Account, Auth
 from jollor.client import JollorClient, Limits, Servers, open_funnel
 from jollor.errors import JollorError
@@ -121,7 +125,7 @@ async def open_bridge(settings: Settings) -> AsyncIterator[Bridge]:
             Auth(funnel.exchange, _account(settings.jollor), tokens, now=utc_now)
         )
         social = JollorSocial(JollorClient(funnel, auth, now=utc_now), now=utc_now)
-        hooks = Webhooks(store, jobs, ring, social, public_url=bridge.public_url)
+        hooks = Webhooks(store, jobs, ring, social, public_url=bridge.public_url, scale=bridge.time_scale)
         connections = Connections(store, social, chat, hooks)
         people = People(store, chat)
         queries = Queries(store, dashboard_url=settings.jollor.dashboard_url)
@@ -283,6 +287,13 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
     replies = Replies(bridge.store, bridge.social, cards, settling, scale=scale)
     catch_up = CatchUp(bridge.store, bridge.social)
     upkeep = Upkeep(bridge.store, lambda projects: _keep_fresh(bridge.auth, projects))
+    registration = Registration(bridge.social, bridge.hooks)
+    take_over = TakeOver(bridge.store, bridge.chat, bridge.hooks, registration, bridge.people, cards)
+    silences = Silences(bridge.store, registration, cards, scale=scale)
+    watching = Watching(
+        bridge.store, bridge.social, bridge.hooks, registration, take_over, silences, cards, scale=scale
+    )
+    outages = Outages(bridge.store, scale=scale)
     commands = Commands(
         bridge.chat,
         bridge.connections,
@@ -294,6 +305,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
             ActionId.SETTLE_SEND_AGAIN: settling.send_again,
             ActionId.SETTLE_DROP: settling.drop,
             ActionId.SEND_ANYWAY: settling.send_anyway,
+            ActionId.TAKE_OVER_WEBHOOK: take_over.pressed,
         },
     )
     by_kind: dict[str, Handler] = {
@@ -315,6 +327,10 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         "mark_waiting": replies.mark_waiting,
         "sweep_all": catch_up.sweep_all,
         "sweep": catch_up.sweep,
+        "watch_webhooks": watching.watch_webhooks,
+        "watch_webhook": watching.watch_webhook,
+        "take_over_webhook": take_over.take_over,
+        "tell_of_outages": outages.tell,
         "renew_tokens": upkeep.renew_tokens,
         "remind_of_alerts": alerts.remind,
         "clean_up": upkeep.clean_up,
@@ -334,7 +350,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
 
     return Handlers(
         by_kind={**by_kind, "slack_event": slack_event},
-        coalesced=frozenset({"conversation_changed", "sweep", "renew_tokens"}),
+        coalesced=frozenset({"conversation_changed", "sweep", "renew_tokens", "watch_webhook"}),
         farewells={
             "button_pressed": commands.could_not_do,
             "command_given": commands.could_not_do,
@@ -345,6 +361,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
             "post_changed": posts.post_not_read,
             "send_reply": replies.could_not_send,
             "slack_event": slack_event_lost,
+            "take_over_webhook": take_over.could_not_take_over,
         },
     )
 

@@ -26,6 +26,7 @@ class ActionId(StrEnum):
     SEND_ANYWAY = "send_anyway"
     LATE_SEND = "late_send"
     LATE_DROP = "late_drop"
+    TAKE_OVER_WEBHOOK = "take_over_webhook"
 
 
 class _Value(BaseModel):

@@ -44,7 +44,6 @@ from bridge.mapping import (
 from bridge.model import Link, LinkKind, Message, Target, TargetKind, Thread
 from bridge.ports import Social
 from bridge.queue.jobs import Job, NewJob, order_of, put_in
-from bridge.relay.announced import is_test_delivery
 from bridge.relay.cards import Cards
 from bridge.relay.catchup import outage_at
 from bridge.relay.echoes import HOLD, Echoes
@@ -60,7 +59,6 @@ CONTEXT_MESSAGES = 5
 CARD_TEXT_CHARS = 1_500
 IDLE = timedelta(days=1)
 HOLD_LOOK = timedelta(seconds=5)
-TEST_WINDOW = timedelta(minutes=10)
 SEARCHED_CONVERSATIONS = 30
 """How many conversations are searched for a message that came without its own."""
 
@@ -100,7 +98,7 @@ class Inbound:
         held = await self._store.write(lambda conn: self._show(conn, project, id_, found))
         if held:
             await self._look_again(project, id_)
-        if found.missing and not await is_test_delivery(self._store, project):
+        if found.missing:
             await self._read_later(project, id_, {hint: hinted[hint] for hint in found.missing})
 
     async def _read_later(
@@ -336,11 +334,10 @@ class Inbound:
                 )
                 await self._put(NewJob(found))
                 return
-        if not await is_test_delivery(self._store, project):
-            raise BridgeError(
-                "conversation_not_found",
-                user_message="A message was announced, but no recent conversation has it.",
-            )
+        raise BridgeError(
+            "conversation_not_found",
+            user_message="A message was announced, but no recent conversation has it.",
+        )
 
     async def could_not_read(
         self, event: ConversationChanged | MessageHinted | MessageMissing, reason: str
