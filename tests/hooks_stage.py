@@ -20,13 +20,16 @@ from bridge.ids import ChannelId, ProjectId, UserId
 from bridge.links import remember_projects
 from bridge.model import Channel, LinkKind, Person, Webhook
 from bridge.people import People
-from bridge.queue.worker import Handlers, Worker
+from bridge.queue.jobs import Jobs
+from bridge.queue.worker import Handler, Handlers, Worker
 from bridge.relay.cards import Cards
+from bridge.relay.inbound import Inbound
 from bridge.relay.outages import Outages
 from bridge.relay.posts import Posts
 from bridge.relay.silences import Silences
 from bridge.relay.takeover import TakeOver
 from bridge.relay.watching import Watching
+from bridge.store.engine import Store
 from bridge.store.tables import webhooks
 from bridge.webhooks import EVENT_TYPES, Registration, Webhooks
 from tests.fakes.chat import FakePost
@@ -55,7 +58,12 @@ class Watched(Relay):
 
     public_url: str | None = "https://bridge.example"
     hooks: Webhooks = field(init=False)
+    handlers: Handlers = field(init=False)
     swept: int = 0
+
+    def a_worker(self, store: Store, jobs: Jobs, handlers: Handlers) -> Worker:
+        self.handlers = handlers
+        return super().a_worker(store, jobs, handlers)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,7 +79,8 @@ class Watched(Relay):
         async def sweep(event: object, job: object) -> None:
             self.swept += 1
 
-        mine = {
+        mine: dict[str, Handler] = {
+            "message_hinted": Inbound(self.store, self.social, cards).message_hinted,
             "watch_webhooks": watching.watch_webhooks,
             "watch_webhook": watching.watch_webhook,
             "take_over_webhook": take_over.take_over,
@@ -89,7 +98,7 @@ class Watched(Relay):
                 "post_changed": posts.post_not_read,
             },
         )
-        self.worker = Worker(self.store, self.jobs, self.handlers)
+        self.worker = super().a_worker(self.store, self.jobs, self.handlers)
         self.chat.add_channel(Channel(ALARMS, "alarms"))
         self.chat.add_person(Person(ANNA, "Anna", is_admin=True))
 

@@ -46,7 +46,6 @@ class Relay:
     outbound: Outbound = field(init=False)
     jobs: Jobs = field(init=False)
     deliveries: Deliveries = field(init=False)
-    handlers: Handlers = field(init=False)
     worker: Worker = field(init=False)
     sender: Sender = field(init=False)
 
@@ -71,33 +70,40 @@ class Relay:
         async def pressed(event: ButtonPressed, job: Job) -> None:
             await presses[event.action_id](event, job)
 
-        self.handlers = Handlers(
-            by_kind={
-                "conversation_changed": inbound.conversation_changed,
-                "message_missing": inbound.message_missing,
-                "line_typed": outbound.line_typed,
-                "line_edited": outbound.line_edited,
-                "line_deleted": outbound.line_deleted,
-                "send_reply": replies.send_reply,
-                "settle_reply": settling.settle_reply,
-                "mark_waiting": replies.mark_waiting,
-                "button_pressed": pressed,
-            },
-            coalesced=frozenset({"conversation_changed"}),
-            farewells={
-                "line_typed": outbound.could_not_take,
-                "send_reply": replies.could_not_send,
-                "settle_reply": settling.could_not_settle,
-                "message_missing": inbound.could_not_read,
-            },
+        self.worker = self.a_worker(
+            self.store,
+            self.jobs,
+            Handlers(
+                by_kind={
+                    "conversation_changed": inbound.conversation_changed,
+                    "message_missing": inbound.message_missing,
+                    "line_typed": outbound.line_typed,
+                    "line_edited": outbound.line_edited,
+                    "line_deleted": outbound.line_deleted,
+                    "send_reply": replies.send_reply,
+                    "settle_reply": settling.settle_reply,
+                    "mark_waiting": replies.mark_waiting,
+                    "button_pressed": pressed,
+                },
+                coalesced=frozenset({"conversation_changed"}),
+                farewells={
+                    "line_typed": outbound.could_not_take,
+                    "send_reply": replies.could_not_send,
+                    "settle_reply": settling.could_not_settle,
+                    "message_missing": inbound.could_not_read,
+                },
+            ),
         )
-        self.worker = Worker(self.store, self.jobs, self.handlers)
         self.sender = Sender(
             self.store, self.deliveries, self.chat, worker="sender", root_card=cards.root_again
         )
         self.chat.add_channel(Channel(SUPPORT, "support"))
         self.chat.add_person(Person(BEN, "Ben"))
         self.social.add_project(Project(BAKERY, "Harbour Bakery"))
+
+    def a_worker(self, store: Store, jobs: Jobs, handlers: Handlers) -> Worker:
+        """Return what does the work; a stage with more kinds of it adds them here."""
+        return Worker(store, jobs, handlers)
 
     # --- doing ---------------------------------------------------------------------------------------
 
