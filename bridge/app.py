@@ -43,18 +43,22 @@ from bridge.relay.floods import Floods
 from bridge.relay.hints import Hints
 from bridge.relay.holding import HoldingBack
 from bridge.relay.inbound import Inbound
+from bridge.relay.outages import Outages
 from bridge.relay.outbound import Outbound
 from bridge.relay.posts import Posts
 from bridge.relay.replies import Replies
 from bridge.relay.settling import Settling
+from bridge.relay.silences import Silences
+from bridge.relay.takeover import TakeOver
 from bridge.relay.upkeep import Upkeep
+from bridge.relay.watching import Watching
 from bridge.sender import Sender
 from bridge.settings import JollorSettings, Settings
 from bridge.store import lock, schema
 from bridge.store.engine import Store, utc_now
 from bridge.store.secrets import KeyRing, check, open_ring
 from bridge.store.tokens import AccountTokens
-from bridge.webhooks import Webhooks
+from bridge.webhooks import Registration, Webhooks
 from jollor.auth import Account, Auth
 from jollor.client import JollorClient, Limits, Servers, open_funnel
 from jollor.errors import JollorError
@@ -128,7 +132,7 @@ async def open_bridge(settings: Settings) -> AsyncIterator[Bridge]:
             Auth(funnel.exchange, _account(settings.jollor), tokens, now=utc_now)
         )
         social = JollorSocial(JollorClient(funnel, auth, now=utc_now), now=utc_now)
-        hooks = Webhooks(store, jobs, ring, social, public_url=bridge.public_url)
+        hooks = Webhooks(store, jobs, ring, social, public_url=bridge.public_url, scale=bridge.time_scale)
         connections = Connections(store, social, chat, hooks)
         people = People(store, chat)
         queries = Queries(
@@ -304,6 +308,13 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
     floods = Floods(bridge.store)
     delayed = Delayed(bridge.store, scale=scale)
     upkeep = Upkeep(bridge.store, lambda projects: _keep_fresh(bridge.auth, projects))
+    registration = Registration(bridge.social, bridge.hooks)
+    take_over = TakeOver(bridge.store, bridge.chat, bridge.hooks, registration, bridge.people, cards)
+    silences = Silences(bridge.store, registration, cards, scale=scale)
+    watching = Watching(
+        bridge.store, bridge.social, bridge.hooks, registration, take_over, silences, cards, scale=scale
+    )
+    outages = Outages(bridge.store, scale=scale)
     commands = Commands(
         bridge.chat,
         bridge.connections,
@@ -318,6 +329,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
             ActionId.LOAD_ALL: floods.load_all,
             ActionId.SEND_AGAIN: second_tries.send_again,
             ActionId.SEND_CORRECTION: second_tries.send_correction,
+            ActionId.TAKE_OVER_WEBHOOK: take_over.pressed,
         },
     )
     by_kind: dict[str, Handler] = {
@@ -342,6 +354,10 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         "sweep_all": catch_up.sweep_all,
         "sweep": catch_up.sweep,
         "came_back": catch_up.came_back,
+        "watch_webhooks": watching.watch_webhooks,
+        "watch_webhook": watching.watch_webhook,
+        "take_over_webhook": take_over.take_over,
+        "tell_of_outages": outages.tell,
         "renew_tokens": upkeep.renew_tokens,
         "remind_of_alerts": alerts.remind,
         "look_for_delays": delayed.look,
@@ -363,7 +379,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
 
     return Handlers(
         by_kind={**by_kind, "slack_event": slack_event},
-        coalesced=frozenset({"conversation_changed", "sweep", "renew_tokens"}),
+        coalesced=frozenset({"conversation_changed", "sweep", "renew_tokens", "watch_webhook"}),
         farewells={
             "button_pressed": commands.could_not_do,
             "hold_back_chosen": holding.could_not_hold_back,
@@ -375,6 +391,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
             "post_changed": posts.post_not_read,
             "send_reply": replies.could_not_send,
             "slack_event": slack_event_lost,
+            "take_over_webhook": take_over.could_not_take_over,
         },
     )
 

@@ -27,6 +27,7 @@ class ActionId(StrEnum):
     LOAD_ALL = "load_all"
     SEND_AGAIN = "send_again"
     SEND_CORRECTION = "send_correction"
+    TAKE_OVER_WEBHOOK = "take_over_webhook"
 
 
 class _Value(BaseModel):

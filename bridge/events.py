@@ -337,6 +337,44 @@ class Sweep(_JollorEvent):
         return f"sweep:{self.project_id}"  # with its followers: those put meanwhile are one
 
 
+class WatchWebhooks(_Event):
+    """Look how the webhook of every linked project is."""
+
+    kind: Literal["watch_webhooks"] = "watch_webhooks"
+
+
+class WatchWebhook(_JollorEvent):
+    """Look how one project's webhook is, and see to it."""
+
+    kind: Literal["watch_webhook"] = "watch_webhook"
+
+    @property
+    def lane(self) -> str | None:
+        return webhook_lane(self.project_id)
+
+
+class TakeOverWebhook(_JollorEvent):
+    """A person has the webhook of a project, which calls somebody else, call us."""
+
+    kind: Literal["take_over_webhook"] = "take_over_webhook"
+    user_id: str
+
+    @property
+    def lane(self) -> str | None:
+        return webhook_lane(self.project_id)
+
+
+def webhook_lane(project_id: str) -> str:
+    """Return the lane in which a project's webhook is seen to."""
+    return f"webhook:{project_id}"
+
+
+class TellOfOutages(_Event):
+    """Say where it matters that Jollor is away, or back."""
+
+    kind: Literal["tell_of_outages"] = "tell_of_outages"
+
+
 class RenewTokens(_Event):
     """Look for access tokens past 80 % of their life."""
 
@@ -390,6 +428,10 @@ Event = Annotated[
     | SweepAll
     | CameBack
     | Sweep
+    | WatchWebhooks
+    | WatchWebhook
+    | TakeOverWebhook
+    | TellOfOutages
     | RenewTokens
     | RemindOfAlerts
     | LookForDelays

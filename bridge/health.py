@@ -35,6 +35,7 @@ WORKER_SILENT_S = 30.0
 
 PROBE_TAKES_S = 5.0
 PROBE = "readiness_probes"
+ALERT_KINDS = ("profile_expired", "jollor_away", "webhook_off", "webhook_elsewhere", "webhook_silent")
 
 
 class Health:
@@ -177,7 +178,7 @@ def _pauses(conn: Connection, now: datetime) -> Iterator[Metric]:
     current = pauses.current(conn)
     kinds = Counter(pause.target.partition(":")[0] for pause in current)
     family = GaugeMetricFamily("bridge_pauses", "Targets that are away", labels=["target"])
-    for kind in ("project", "team", "channel"):
+    for kind in ("jollor", "project", "team", "channel"):
         family.add_metric([kind], kinds[kind])
     yield family
     longest = max(((now - pause.since).total_seconds() for pause in current), default=0.0)
@@ -190,7 +191,12 @@ def _workers(conn: Connection, now: datetime) -> Metric:
 
 
 def _open_alerts(conn: Connection) -> Metric:
-    return _gauge("bridge_open_alerts", "Alerts not cleared", _count(conn, alerts.c.cleared_at.is_(None)))
+    open_ = select(alerts.c.kind, func.count()).where(alerts.c.cleared_at.is_(None)).group_by(alerts.c.kind)
+    counts = {row[0]: row[1] for row in conn.execute(open_)}
+    family = GaugeMetricFamily("bridge_open_alerts", "Alerts not cleared", labels=["kind"])
+    for kind in ALERT_KINDS:
+        family.add_metric([kind], counts.get(kind, 0))
+    return family
 
 
 def _lost_webhooks(conn: Connection) -> Metric:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -23,15 +22,18 @@ from bridge.webhooks import WebhookState, lost
 
 RECENTLY = timedelta(days=7)
 
-_CODE = re.compile(r"^[a-z0-9_]+: ")
-"""What stands before a sentence in the reason of a job: for the log, not for people."""
-
 _WEBHOOK: dict[str, str] = {
     WebhookState.BEING_MADE: "its webhook is not set up to the end: link it again",
     WebhookState.UNFINISHED: "its webhook is not set up to the end: link it again",
     WebhookState.MISSING: "Jollor has no webhook for it any more: link it again",
     WebhookState.REPLACED: "its webhook's secret was changed in Jollor: link it again",
 }
+
+_ALERT = {
+    "profile_expired": "a social profile has to be reconnected",
+    "webhook_silent": "test deliveries of its webhook do not arrive here",
+}
+"""What alerts that stand tell, apart from what the webhook's state tells already."""
 
 
 class Queries:
@@ -162,16 +164,13 @@ def _pauses(conn: Connection, team: TeamId) -> list[StatusFact]:
     return [
         StatusFact(
             label=f"Paused since {pause.since:%Y-%m-%d %H:%M} UTC: {what}",
-            value=f"{_sentence(pause.reason)} Nothing is lost; it goes on by itself.",
+            value=f"{pause.sentence} Nothing is lost: what waits is tried again at "
+            f"{pause.probe_at:%H:%M:%S} UTC and goes on by itself.",
             is_fine=False,
         )
         for pause in pauses.current(conn)
         if (what := _target(conn, pause.target, team)) is not None
     ]
-
-
-def _sentence(reason: str) -> str:
-    return _CODE.sub("", reason)
 
 
 def _target(conn: Connection, target: str, team: TeamId) -> str | None:
@@ -186,6 +185,8 @@ def _target(conn: Connection, target: str, team: TeamId) -> str | None:
             return f"a channel of {', '.join(names)}" if of == team and names else None
         case "team":
             return "Slack" if rest == team else None
+        case "jollor":
+            return "Jollor"
     return kind.capitalize()
 
 
@@ -199,7 +200,7 @@ def _away(conn: Connection, project: ProjectId, links: Sequence[Link]) -> list[s
     targets = {f"project:{project}", "jollor"}
     targets |= {target for link in links for target in (f"team:{link.team}", _channel(link))}
     waiting = [pause for pause in pauses.current(conn) if links and pause.target in targets]
-    return [f"paused since {pause.since:%H:%M} UTC: {_sentence(pause.reason)}" for pause in waiting]
+    return [f"paused since {pause.since:%H:%M} UTC: {pause.sentence}" for pause in waiting]
 
 
 def _channel(link: Link) -> str:
@@ -231,6 +232,5 @@ def _problems(conn: Connection, project: ProjectId, links: Sequence[Link]) -> li
         found.append(token)
     teams = {link.team for link in links}
     standing = alerts.c.project_id == project, alerts.c.team.in_(teams), alerts.c.cleared_at.is_(None)
-    if conn.execute(select(alerts.c.id).where(*standing)).first():
-        found.append("a social profile has to be reconnected")
-    return found
+    kinds = set(conn.execute(select(alerts.c.kind).where(*standing)).scalars())
+    return [*found, *(sentence for kind, sentence in _ALERT.items() if kind in kinds)]

@@ -61,7 +61,9 @@ MESSAGE_LIMIT = 1000
 """How many messages a list asks for: the only value that Jollor's reference shows."""
 
 _DEFAULT_WAIT = timedelta(seconds=10)  # after a 429 that names no time
-_NOT_OF_AN_OBJECT = {"getProject", "listConversations", "listIncomingPosts", "createMessageReply"}
+_REPLY = "createMessageReply"
+_NOT_OF_AN_OBJECT = {"getProject", "listConversations", "listIncomingPosts", _REPLY}
+_QUESTION_TAKES_S = 3.0
 _SHORTEST_WAIT = timedelta(seconds=1)
 
 
@@ -210,6 +212,12 @@ class JollorSocial:
                 )
             case SignInFailed():
                 return _down(project, "jollor_sign_in", f"Jollor does not let us in: {error.reason}.")
+            case Unauthorized() if project is not None and await self._refuses_replies_alone(project, error):
+                return PermanentError(
+                    "jollor_unauthorized_reply",
+                    user_message="Jollor lets the bridge read here but not send: give its account that right "
+                    "in Jollor, then send it again.",
+                )
             case Unauthorized():
                 return _down(project, "jollor_unauthorized", "Jollor refuses our token.")
             case NotSent():
@@ -227,6 +235,19 @@ class JollorSocial:
                     "jollor_bad_answer", user_message="Jollor's answer could not be understood."
                 )
         return _permanent(error)
+
+    async def _refuses_replies_alone(self, project: ProjectId, error: JollorError) -> bool:
+        """Tell whether a token that was renewed for a reply, and refused again, is good for reading.
+
+        Then waiting helps nobody: the account lacks a right, and whoever wrote the reply has to know.
+        """
+        if error.operation != _REPLY:
+            return False
+        try:
+            await self._client.send(operations.get_project(project), timeout_s=_QUESTION_TAKES_S)
+        except JollorError:
+            return False
+        return True
 
     async def _is_alive(self, project: ProjectId, error: JollorError) -> bool:
         """Tell whether the project can be read although reading one thing of it failed.

@@ -97,7 +97,7 @@ class Relay:
         async def pressed(event: ButtonPressed, job: Job) -> None:
             await presses[event.action_id](event, job)
 
-        self.worker = Worker(
+        self.worker = self.a_worker(
             self.store,
             self.jobs,
             Handlers(
@@ -136,6 +136,10 @@ class Relay:
         self.chat.add_channel(Channel(SUPPORT, "support"))
         self.chat.add_person(Person(BEN, "Ben"))
         self.social.add_project(Project(BAKERY, "Harbour Bakery"))
+
+    def a_worker(self, store: Store, jobs: Jobs, handlers: Handlers) -> Worker:
+        """Return what does the work; a stage with more kinds of it adds them here."""
+        return Worker(store, jobs, handlers)
 
     # --- doing ---------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from bridge.doctor.ends import (
 )
 from bridge.doctor.finding import Finding, State, fine, problem, skipped
 from bridge.doctor.machine import ServerTime, check_address, check_clock, check_database
+from bridge.doctor.waiting import check_waiting
 from bridge.errors import BridgeError
 from bridge.links import links_of, project_name
 from bridge.model import Clock, Link
@@ -94,10 +95,13 @@ async def _of_parts(parts: Parts, *, has_links: bool) -> AsyncIterator[Finding]:
     links = await parts.store.read(_named_links)
     if not links:
         yield problem("links", "no project is linked", "Run jollor-slack link PROJECT CHANNEL.")
+        return
     for link, name in links:
         yield await check_link(parts.channels, link, name, known)
     for project, name in dict.fromkeys((link.project, name) for link, name in links):
         yield await check_webhook(parts.jollor, parts.hooks, project, name)
+    for finding in await parts.store.read(check_waiting):
+        yield finding
 
 
 def _named_links(conn: Connection) -> list[tuple[Link, str]]:

@@ -17,7 +17,16 @@ from typing import Self
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bridge.errors import StoreUnavailable
-from bridge.events import CleanUp, Event, LookForDelays, RemindOfAlerts, RenewTokens, SweepAll
+from bridge.events import (
+    CleanUp,
+    Event,
+    LookForDelays,
+    RemindOfAlerts,
+    RenewTokens,
+    SweepAll,
+    TellOfOutages,
+    WatchWebhooks,
+)
 from bridge.model import Clock
 from bridge.ports import Inbox
 from bridge.store.engine import utc_now
@@ -53,6 +62,8 @@ RECURRING: tuple[Recurring, ...] = (
     Recurring(RenewTokens(), timedelta(minutes=1)),
     Recurring(SweepAll(), timedelta(minutes=5)),
     Recurring(LookForDelays(), timedelta(seconds=10)),
+    Recurring(WatchWebhooks(), timedelta(minutes=10)),
+    Recurring(TellOfOutages(), timedelta(minutes=1)),
     Recurring(RemindOfAlerts(), timedelta(hours=1)),
     Recurring(CleanUp(), timedelta(days=1)),
 )

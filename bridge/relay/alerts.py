@@ -154,7 +154,9 @@ class Alerts:
     def _remind(self, conn: Connection) -> None:
         now = self._store.now(conn)
         due = alerts.c.reminded_at <= now - REMIND_AFTER / self._scale
-        rows = conn.execute(select(alerts).where(alerts.c.cleared_at.is_(None), due)).mappings()
+        rows = conn.execute(
+            select(alerts).where(alerts.c.kind == PROFILE, alerts.c.cleared_at.is_(None), due)
+        ).mappings()
         for row in rows.all():
             channel = _where_to_remind(conn, row)
             if channel is None:

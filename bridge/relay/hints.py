@@ -16,7 +16,6 @@ from bridge.mapping import seen_messages, threads_of
 from bridge.model import LinkKind, Target, TargetKind, Thread
 from bridge.ports import Social
 from bridge.queue.jobs import Job, NewJob, put_in
-from bridge.relay.announced import is_test_delivery
 from bridge.relay.cards import Cards
 from bridge.routing import choose
 from bridge.store.engine import Store
@@ -86,11 +85,10 @@ class Hints:
                 )
                 await self._put(NewJob(found))
                 return
-        if not await is_test_delivery(self._store, project):
-            raise BridgeError(
-                "conversation_not_found",
-                user_message="A message was announced, but no recent conversation has it.",
-            )
+        raise BridgeError(
+            "conversation_not_found",
+            user_message="A message was announced, but no recent conversation has it.",
+        )
 
     async def _put(self, job: NewJob) -> None:
         await self._store.write(lambda conn: put_in(conn, [job], self._store.now(conn)))

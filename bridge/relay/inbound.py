@@ -31,7 +31,6 @@ from bridge.model import LinkKind, Message, Target, TargetKind
 from bridge.ports import Social
 from bridge.queue.jobs import Job, NewJob, order_of, put_in
 from bridge.queue.presence import gap, outages_between
-from bridge.relay.announced import is_test_delivery
 from bridge.relay.cards import Cards
 from bridge.relay.echoes import HOLD, Echoes
 from bridge.relay.hints import read_later
@@ -79,7 +78,7 @@ class Inbound:
         held = await self._store.write(lambda conn: self._show(conn, project, id_, found, swept=swept))
         if held:
             await self._look_again(project, id_)
-        if found.missing and not await is_test_delivery(self._store, project):
+        if found.missing:
             await read_later(self._store, project, id_, {hint: hinted[hint] for hint in found.missing})
 
     def _before_looking(self, conn: Connection, project: ProjectId) -> tuple[bool, datetime]:

@@ -19,6 +19,7 @@ from bridge.store import pauses
 from bridge.store.engine import Store
 from bridge.store.tables import attempts, effects, jobs, kept_bodies, projects, teams
 from bridge.webhooks import lost
+from bridge.webhooks.proving import forget_tests
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +105,7 @@ class Upkeep:
             conn.execute(delete(effects).where(effects.c.at < before - KEEP))
             conn.execute(delete(attempts).where(attempts.c.at < before - KEEP))
             lost.forget_old(conn, before)
+            forget_tests(conn, before)
             conn.execute(delete(kept_bodies).where(kept_bodies.c.received_at < before - KEEP))
 
         await self._store.write(forget)

@@ -6,6 +6,7 @@ deliveries.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +21,8 @@ FIRST_PROBE_S = 2.0
 LAST_PROBE_S = 60.0
 PROBE_TAKES_S = 60.0
 
+_CODE = re.compile(r"^[a-z0-9_]+: ")
+
 # Built once: it is asked for everything that succeeds.
 _IS_PAUSED = select(pauses.c.since).where(pauses.c.target == bindparam("target"))
 
@@ -32,6 +35,11 @@ class Pause:
     since: datetime
     probe_at: datetime
     reason: str
+
+    @property
+    def sentence(self) -> str:
+        """Why, for people: without the code that stands before it in the log."""
+        return _CODE.sub("", self.reason)
 
 
 def is_open(target: ColumnElement[str], now: datetime) -> ColumnElement[bool]:

@@ -204,9 +204,22 @@ webhooks = Table(
     Column("callback_url", Text),
     Column("status", Text),
     Column("last_event_at", UtcDateTime),
-    Column("tested_at", UtcDateTime, comment="when we last asked Jollor for a test delivery"),
     Column("is_foreign", Boolean, nullable=False, server_default=text("false")),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("usual_gap_s", Float, comment="how long it is usually silent, in seconds"),
+)
+
+webhook_tests = Table(
+    "webhook_tests",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("project_id", Text, nullable=False),
+    Column("object_type", Text, nullable=False),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("outcome", String(10), comment="arrived, lost, refused; null: not known yet"),
+    Column("job_id", BigId, comment="the delivery that was let go as this test's"),
+    Index("ix_webhook_tests_project", "project_id", "asked_at"),
+    comment="Test deliveries that Jollor was asked for: counted, never shown",
 )
 
 links = Table(

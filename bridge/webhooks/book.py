@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -24,6 +24,8 @@ from bridge.ports import Social, WebhookSecret
 from bridge.queue.jobs import Jobs, NewJob
 from bridge.store.engine import Store
 from bridge.store.tables import webhooks
+from bridge.webhooks import proving
+from bridge.webhooks.silence import learned
 
 log = logging.getLogger(__name__)
 
@@ -73,19 +75,30 @@ class StoredWebhook:
     state: str | None
     is_foreign: bool
     last_event_at: datetime | None
+    created_at: datetime
+    usual_gap: timedelta | None = None
+    """How long the project is usually silent; None as long as that is not known."""
 
 
 class Webhooks:
     """The webhooks of all projects; implements `bridge.ports.WebhookBook`."""
 
     def __init__(
-        self, store: Store, jobs: Jobs, cipher: Cipher, social: Social, *, public_url: str | None
+        self,
+        store: Store,
+        jobs: Jobs,
+        cipher: Cipher,
+        social: Social,
+        *,
+        public_url: str | None,
+        scale: float = 1.0,
     ) -> None:
         self._store = store
         self._jobs = jobs
         self._cipher = cipher
         self._social = social
         self._public_url = public_url
+        self._scale = scale
         self._secrets: dict[ProjectId, tuple[float, WebhookSecret]] = {}
         self._noted: dict[ProjectId, float] = {}
 
@@ -112,6 +125,8 @@ class Webhooks:
             row["status"],
             row["is_foreign"],
             row["last_event_at"],
+            row["created_at"],
+            None if row["usual_gap_s"] is None else timedelta(seconds=row["usual_gap_s"]),
         )
 
     async def remember(
@@ -142,22 +157,29 @@ class Webhooks:
 
         await self._store.write(store)
 
-    async def note_tested(self, project: ProjectId) -> datetime:
-        """Store that a test delivery is asked for now, and return that time."""
+    async def note_test(self, project: ProjectId, object_type: str) -> tuple[int, datetime]:
+        """Store that a test delivery is asked for now; return its id and that time."""
 
-        def store(conn: Connection) -> datetime:
+        def store(conn: Connection) -> tuple[int, datetime]:
             now = self._store.now(conn)
-            conn.execute(update(webhooks).where(webhooks.c.project_id == project).values(tested_at=now))
-            return now
+            return proving.ask(conn, now, project, object_type), now
 
         return await self._store.write(store)
+
+    async def note_no_test(self, test: int, *, is_refused: bool) -> None:
+        """Store that Jollor made no test delivery: it refused, or could not be asked."""
+        note = proving.refuse if is_refused else proving.withdraw
+        await self._store.write(lambda conn: note(conn, test))
 
     async def examine(self, project: ProjectId) -> None:
         """Ask Jollor how the webhook is, and store that. Raises what `Social.webhook` raises."""
         ours = await self.stored(project)
         if ours is None:
             return
-        theirs = await self._social.webhook(project)
+        await self.note_examined(project, ours, await self._social.webhook(project))
+
+    async def note_examined(self, project: ProjectId, ours: StoredWebhook, theirs: Webhook | None) -> None:
+        """Store how the webhook is by what Jollor tells."""
         state, is_foreign = examined(ours, theirs, self.callback_url(project))
         if (state, is_foreign) != (ours.state, ours.is_foreign):
             await self.note(project, state=state, is_foreign=is_foreign)
@@ -207,12 +229,32 @@ class Webhooks:
 
         def store(conn: Connection) -> None:
             at = self._store.now(conn)
-            conn.execute(update(webhooks).where(webhooks.c.project_id == project).values(last_event_at=at))
+            learned = self._learned(conn, project, at)
+            conn.execute(
+                update(webhooks).where(webhooks.c.project_id == project).values(last_event_at=at, **learned)
+            )
 
         try:
             await self._store.write(store)
         except StoreUnavailable as error:
             log.warning("webhook.time_not_stored", extra={"reason": error.user_message})
+
+    def _learned(self, conn: Connection, project: ProjectId, at: datetime) -> dict[str, float]:
+        """Return how the usual gap changes by an event that comes at `at`, if it does.
+
+        A test delivery tells nothing: it comes when it was asked for.
+        """
+        known = select(webhooks.c.last_event_at, webhooks.c.usual_gap_s).where(
+            webhooks.c.project_id == project
+        )
+        row = conn.execute(known).first()
+        if row is None or row[0] is None:
+            return {}
+        before = None if row[1] is None else timedelta(seconds=row[1])
+        usual = learned(before, at - row[0], scale=self._scale)
+        if usual is None or usual == before or proving.is_awaited(conn, project):
+            return {}
+        return {"usual_gap_s": usual.total_seconds()}
 
 
 def examined(

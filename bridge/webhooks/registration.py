@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from bridge.errors import BridgeError, PermanentError, StoreUnavailable
+from bridge.errors import BridgeError, PermanentError, Snooze, StoreUnavailable, TargetDown
 from bridge.ids import ProjectId
 from bridge.model import Webhook
 from bridge.ports import Social
@@ -85,26 +85,50 @@ class Registration:
             )
         else:
             try:
-                await self._set_up(project, callback, steps, replace=replace)
+                if await self._set_up(project, callback, steps, replace=replace):
+                    await self._test(project, steps)
             except StoreUnavailable:
                 raise
             except BridgeError as error:
                 steps.problem(f"The webhook is not ready yet: {error.user_message} Link again to go on.")
 
-    async def _set_up(self, project: ProjectId, callback: str, steps: Steps, *, replace: bool) -> None:
+    async def renew(self, project: ProjectId, steps: Steps, *, replace: bool = False) -> None:
+        """Do the same without a test, which takes its time; raises what the ports raise."""
+        callback = self._hooks.callback_url(project)
+        assert callback is not None, "without an address nothing can be pointed here"
+        await self._set_up(project, callback, steps, replace=replace)
+
+    async def switch_on(self, project: ProjectId, steps: Steps) -> None:
+        """Switch a webhook on that is there already; where it points stays as it is."""
+        enabled = await self._social.enable_webhook(project)
+        ours = await self._hooks.stored(project)
+        if ours is None or ours.secret != enabled.secret:
+            callback = None if ours is None else ours.callback_url
+            await self._hooks.remember(project, enabled.secret, callback, enabled.status)
+        found = await self._social.webhook(project)
+        if found is not None and found.subscriptions is not None:
+            await self._subscribe(project, found, steps)
+        if found is None or not found.is_active:
+            says = "there is none" if found is None else f"it is {found.status}"
+            steps.problem(f"Jollor still says that {says}: look in Jollor's dashboard.")
+            return
+        await self._hooks.note(project, state=found.status)
+
+    async def _set_up(self, project: ProjectId, callback: str, steps: Steps, *, replace: bool) -> bool:
+        """Return whether the webhook calls us now, and may be tested."""
         found = await self._found_or_made(project, callback, steps, replace=replace)
         if found is None:
-            return
+            return False
         # Before Jollor verifies: the process that answers reads the secret from the database.
         await self._hooks.remember(project, found.secret, callback, WebhookState.UNFINISHED)
         pointed = await self._pointed_here(project, found, callback, steps)
         if pointed is None:
-            return
+            return False
         await self._subscribe(project, pointed, steps)
         await self._hooks.note(project, state=pointed.status or WebhookState.ACTIVE)
         if not pointed.is_active:
             steps.problem(f"Jollor says that the webhook is {pointed.status}: look in Jollor's dashboard.")
-        await self._test(project, steps)
+        return True
 
     async def _found_or_made(
         self, project: ProjectId, callback: str, steps: Steps, *, replace: bool
@@ -162,10 +186,8 @@ class Registration:
             steps.problem(f"Jollor will not call us for {', '.join(refused)}: it refused to subscribe that.")
 
     async def _test(self, project: ProjectId, steps: Steps) -> None:
-        asked_at = await self._hooks.note_tested(project)
-        try:
-            await self._social.send_test(project, TEST_TYPE)
-        except PermanentError:
+        asked_at = await self.ask_for_test(project)
+        if asked_at is None:
             steps.said.append("Its webhook is set up; Jollor made no test delivery.")
             return
         if await self._has_arrived(project, asked_at):
@@ -175,6 +197,22 @@ class Registration:
                 "Its webhook is set up, but the test delivery that Jollor was asked for did not arrive here. "
                 "Watch `jollor-slack doctor`, and link again if messages stay away."
             )
+
+    async def ask_for_test(self, project: ProjectId) -> datetime | None:
+        """Have Jollor make a test delivery; return when it was asked, None if it makes none.
+
+        Recorded before it is asked: the delivery may be faster than the answer.
+        """
+        test, asked_at = await self._hooks.note_test(project, TEST_TYPE)
+        try:
+            await self._social.send_test(project, TEST_TYPE)
+        except PermanentError:
+            await self._hooks.note_no_test(test, is_refused=True)
+            return None
+        except (Snooze, TargetDown):
+            await self._hooks.note_no_test(test, is_refused=False)
+            raise
+        return asked_at
 
     async def _has_arrived(self, project: ProjectId, asked_at: datetime) -> bool:
         since = asked_at - timedelta(seconds=NOTED_EVERY_S)

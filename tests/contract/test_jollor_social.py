@@ -224,6 +224,28 @@ async def test_a_reply_reaches_the_customer(
     assert jollor.received_by_customer(conversation) == ["Yes, until noon"]
 
 
+async def test_an_account_that_may_read_but_not_send_fails_the_reply_after_one_renewal(
+    jollor: SimulatedJollor, conversation: Conversation, social: JollorSocial
+) -> None:
+    jollor.faults.add(End.JOLLOR, Fault(FaultKind.STATUS, status=401), "createMessageReply")
+    with pytest.raises(PermanentError) as caught:
+        await reply(social, conversation)
+    assert "lets the bridge read here but not send" in caught.value.user_message
+    assert len(jollor.wire.entries(operation="createMessageReply")) == 2, "as it was, and with a new token"
+    assert jollor.received_by_customer(conversation) == []
+
+
+async def test_a_token_that_is_refused_everywhere_is_a_pause_and_not_the_replys_failure(
+    jollor: SimulatedJollor, conversation: Conversation, social: JollorSocial
+) -> None:
+    for operation in ("createMessageReply", "getProject"):
+        jollor.faults.add(End.JOLLOR, Fault(FaultKind.STATUS, status=401), operation)
+    with pytest.raises(TargetDown) as caught:
+        await reply(social, conversation)
+    assert caught.value.target == f"project:{conversation.project.id}"
+    assert jollor.received_by_customer(conversation) == []
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -79,6 +79,8 @@ class FakeChat:
     whispers: list[Whisper] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    away: Exception | None = None
+    """While this is set, every call raises it and nothing takes effect."""
     can_look_back: bool = True
     can_join: bool = True
     _channels: dict[ChannelId, Channel] = field(default_factory=dict)
@@ -235,6 +237,8 @@ class FakeChat:
 
     def _begin(self, method: str) -> _Failure | None:
         self.calls.append(method)
+        if self.away is not None:
+            raise self.away
         for failure in self._failures:
             if failure.method in (None, method):
                 self._failures.remove(failure)

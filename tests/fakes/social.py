@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -58,6 +58,10 @@ class FakeSocial:
 
     now: Clock = field(default=lambda: datetime.now(UTC))
     calls: list[str] = field(default_factory=list)
+    away: Exception | None = None
+    """While this is set, every call raises it and nothing takes effect."""
+    test_arrives: Callable[[ProjectId, str], Awaitable[None]] | None = None
+    """What a test delivery that Jollor is asked for does; None: it never arrives."""
     is_cut: bool = False
     """Message lists look as if something were missing."""
     _projects: dict[ProjectId, Project] = field(default_factory=dict)
@@ -102,6 +106,16 @@ class FakeSocial:
     def fail_next(self, error: Exception, *, method: str, when: When = When.BEFORE, times: int = 1) -> None:
         """Let the next call of `method` raise `error`."""
         self._failures.extend(_Failure(error, method, when) for _ in range(times))
+
+    def set_webhook(self, project: ProjectId, webhook: Webhook | None) -> None:
+        """Somebody has changed the webhook in Jollor, or Jollor has by itself."""
+        if webhook is None:
+            self._webhooks.pop(project, None)
+        else:
+            self._webhooks[project] = webhook
+
+    def webhook_of(self, project: ProjectId) -> Webhook | None:
+        return self._webhooks.get(project)
 
     # --- looking -------------------------------------------------------------------------------------
 
@@ -198,12 +212,16 @@ class FakeSocial:
     async def send_test(self, project: ProjectId, event_type: str) -> None:
         failure = self._begin("send_test")
         self._need_webhook(project)
+        if self.test_arrives is not None:
+            await self.test_arrives(project, event_type)
         self._end(failure)
 
     # --- inside --------------------------------------------------------------------------------------
 
     def _begin(self, method: str) -> _Failure | None:
         self.calls.append(method)
+        if self.away is not None:
+            raise self.away
         failure = next((one for one in self._failures if one.method == method), None)
         if failure is not None:
             self._failures.remove(failure)

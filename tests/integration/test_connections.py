@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
@@ -362,7 +363,8 @@ async def test_looking_at_jollor_tells_how_the_webhook_is(linking: Linking) -> N
     assert await state() == ("active", False)
 
 
-OURS = StoredWebhook("s", "https://here/p", "active", is_foreign=False, last_event_at=None)
+START = datetime(2026, 11, 23, 12, tzinfo=UTC)
+OURS = StoredWebhook("s", "https://here/p", "active", is_foreign=False, last_event_at=None, created_at=START)
 
 
 @pytest.mark.parametrize(

@@ -337,7 +337,7 @@ async def test_pauses_are_told_in_words_and_only_to_those_they_concern(town: Tow
         for label, value in (await town.status()).items()
         if label.startswith("Paused since 2026-11-23 12:00 UTC: ")
     }
-    goes_on = " Nothing is lost; it goes on by itself."
+    goes_on = " Nothing is lost: what waits is tried again at 12:00:02 UTC and goes on by itself."
     assert paused == {
         "Jollor for Bakery": "Jollor is having trouble." + goes_on,
         "Jollor": "Jollor cannot be reached." + goes_on,

@@ -27,10 +27,10 @@ from bridge.ids import ChannelId, LinkId, ProjectId, TeamId
 from bridge.model import Channel, Link, LinkKind, Project, Webhook
 from bridge.ports import WebhookSecret
 from bridge.settings import BridgeSettings, JollorSettings, Settings, SlackSettings
-from bridge.store import schema
+from bridge.store import pauses, schema
 from bridge.store.engine import Store
 from bridge.store.secrets import KeyRing, key_path, new_key, open_ring
-from bridge.store.tables import links, projects, webhooks
+from bridge.store.tables import alerts, links, projects, webhooks
 from bridge.webhooks import EVENT_TYPES, OPTIONAL_TYPES
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -361,7 +361,30 @@ async def test_all_is_well_when_every_finding_is_ok(sqlite_url: str, tmp_path: P
         "Jollor sign-in",
         "link Bakery to C1",
         "webhook of Bakery",
+        "pauses",
     ]
+
+
+async def test_what_the_bridge_has_found_to_be_away_or_silent_is_told(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    await a_database(sqlite_url, tmp_path)
+
+    def trouble(conn: Connection) -> None:
+        pauses.pause(conn, f"project:{BAKERY}", "jollor_sign_in: Jollor does not let us in.", NOW, 1.0)
+        pauses.pause(conn, f"team:{TEAM}", "Slack does not answer at the moment.", NOW, 1.0)
+        row = {"team": TEAM, "channel_id": CHANNEL, "project_id": BAKERY, "kind": "webhook_silent"}
+        conn.execute(insert(alerts).values(id="a1", since=NOW, reminded_at=NOW, **row))
+
+    async with Store(sqlite_url) as store:
+        await store.write(trouble)
+    found = [f for f in await examined(settings_of(sqlite_url), FakeEnds()) if f.state is State.PROBLEM]
+    assert [(finding.check, finding.says) for finding in found] == [
+        ("paused: Jollor for Bakery", "since 2026-11-23 12:00 UTC: Jollor does not let us in."),
+        ("paused: team:T1", "since 2026-11-23 12:00 UTC: Slack does not answer at the moment."),
+        ("test of Bakery's webhook", "two test deliveries that Jollor was asked for did not arrive"),
+    ]
+    assert all(finding.advice for finding in found)
 
 
 async def test_without_a_database_slack_and_jollor_are_asked_all_the_same(

@@ -159,7 +159,7 @@ async def test_metrics_count_what_is_in_the_database(store: Store) -> None:
     assert found['bridge_pauses{target="channel"}'] == 1
     assert 3600 <= found["bridge_longest_pause_seconds"] < 3660
     assert found["bridge_workers"] == 1
-    assert found["bridge_open_alerts"] == 0
+    assert found['bridge_open_alerts{kind="webhook_silent"}'] == 0
 
 
 async def test_metrics_of_an_empty_database_are_zeros(store: Store) -> None:

@@ -623,16 +623,37 @@ def upgrade() -> None:
         sa.Column("callback_url", sa.Text(), nullable=True),
         sa.Column("status", sa.Text(), nullable=True),
         sa.Column("last_event_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column(
-            "tested_at",
-            sa.DateTime(timezone=True),
-            nullable=True,
-            comment="when we last asked Jollor for a test delivery",
-        ),
         sa.Column("is_foreign", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "usual_gap_s", sa.Float(), nullable=True, comment="how long it is usually silent, in seconds"
+        ),
         sa.PrimaryKeyConstraint("project_id", name=op.f("pk_webhooks")),
     )
+    op.create_table(
+        "webhook_tests",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("project_id", sa.Text(), nullable=False),
+        sa.Column("object_type", sa.Text(), nullable=False),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "outcome",
+            sa.String(length=10),
+            nullable=True,
+            comment="arrived, lost, refused; null: not known yet",
+        ),
+        sa.Column(
+            "job_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            nullable=True,
+            comment="the delivery that was let go as this test's",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook_tests")),
+        comment="Test deliveries that Jollor was asked for: counted, never shown",
+    )
+    op.create_index("ix_webhook_tests_project", "webhook_tests", ["project_id", "asked_at"], unique=False)
     op.create_table(
         "workers",
         sa.Column("id", sa.String(length=64), nullable=False),
