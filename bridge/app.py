@@ -22,7 +22,7 @@ from bridge.connections import Connections
 from bridge.content import ActionId
 from bridge.deliveries import Deliveries
 from bridge.errors import BridgeError
-from bridge.events import LineTyped, SlackEventReceived
+from bridge.events import LineFound, LineTyped, SlackEventReceived
 from bridge.health import Health
 from bridge.ids import ProjectId
 from bridge.people import People, TeamFacts
@@ -38,6 +38,7 @@ from bridge.relay.dialogues import Dialogues
 from bridge.relay.inbound import Inbound
 from bridge.relay.outbound import Outbound
 from bridge.relay.posts import Posts
+from bridge.relay.readback import ReadBack
 from bridge.relay.replies import Replies
 from bridge.relay.settling import Settling
 from bridge.relay.upkeep import Upkeep
@@ -282,6 +283,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
     settling = Settling(bridge.store, bridge.chat, bridge.social, cards, scale=scale)
     replies = Replies(bridge.store, bridge.social, cards, settling, scale=scale)
     catch_up = CatchUp(bridge.store, bridge.social)
+    read_back = ReadBack(bridge.store, bridge.chat, scale=scale)
     upkeep = Upkeep(bridge.store, lambda projects: _keep_fresh(bridge.auth, projects))
     commands = Commands(
         bridge.chat,
@@ -315,6 +317,9 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         "mark_waiting": replies.mark_waiting,
         "sweep_all": catch_up.sweep_all,
         "sweep": catch_up.sweep,
+        "read_back_all": read_back.read_back_all,
+        "read_channel": read_back.read_channel,
+        "read_thread": read_back.read_thread,
         "renew_tokens": upkeep.renew_tokens,
         "remind_of_alerts": alerts.remind,
         "clean_up": upkeep.clean_up,
@@ -326,6 +331,14 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         if happening is not None:
             await by_kind[happening.kind](happening, job)
 
+    async def line_found(event: LineFound, job: Job) -> None:
+        """Do what a line that was found by reading calls for, as if an event had told of it."""
+        await by_kind[event.line.kind](event.line, job)
+
+    async def line_found_lost(event: LineFound, reason: str) -> None:
+        if isinstance(event.line, LineTyped):
+            await outbound.could_not_take(event.line, reason)
+
     async def slack_event_lost(event: SlackEventReceived, reason: str) -> None:
         """Say at a line that it was not dealt with; the names in it do not matter any more."""
         happening = translate(event.body, {}, received_at=event.received_at)
@@ -333,8 +346,8 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
             await outbound.could_not_take(happening, reason)
 
     return Handlers(
-        by_kind={**by_kind, "slack_event": slack_event},
-        coalesced=frozenset({"conversation_changed", "sweep", "renew_tokens"}),
+        by_kind={**by_kind, "slack_event": slack_event, "line_found": line_found},
+        coalesced=frozenset({"conversation_changed", "sweep", "renew_tokens", "read_channel"}),
         farewells={
             "button_pressed": commands.could_not_do,
             "command_given": commands.could_not_do,
@@ -345,6 +358,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
             "post_changed": posts.post_not_read,
             "send_reply": replies.could_not_send,
             "slack_event": slack_event_lost,
+            "line_found": line_found_lost,
         },
     )
 

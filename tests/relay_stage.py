@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Executable, insert, select, update
 
 from bridge.content import ActionId, Notice
 from bridge.deliveries import Deliveries
-from bridge.events import ButtonPressed, ConversationChanged, LineDeleted, LineEdited, LineTyped
+from bridge.events import ButtonPressed, ConversationChanged, LineDeleted, LineEdited, LineFound, LineTyped
 from bridge.ids import ChannelId, ConversationId, LinkId, MessageTs, ProjectId, TeamId, UserId, new_id
 from bridge.model import Channel, LinkKind, Mark, Person, Project
 from bridge.queue.jobs import Job, Jobs
@@ -18,6 +18,7 @@ from bridge.queue.worker import Handler, Handlers, Worker
 from bridge.relay.cards import Cards
 from bridge.relay.inbound import Inbound
 from bridge.relay.outbound import Outbound
+from bridge.relay.readback import ReadBack
 from bridge.relay.replies import Replies
 from bridge.relay.settling import Settling
 from bridge.sender import Sender
@@ -60,6 +61,7 @@ class Relay:
         outbound = self.outbound = Outbound(self.store, self.chat, cards, undo_window=window)
         settling = Settling(self.store, self.chat, self.social, cards)
         replies = Replies(self.store, self.social, cards, settling)
+        read_back = ReadBack(self.store, self.chat)
         presses: Mapping[str, Handler] = {
             ActionId.SEND_ANYWAY: settling.send_anyway,
             ActionId.SETTLE_ARRIVED: settling.arrived,
@@ -70,6 +72,15 @@ class Relay:
         async def pressed(event: ButtonPressed, job: Job) -> None:
             await presses[event.action_id](event, job)
 
+        of_lines: Mapping[str, Handler] = {
+            "line_typed": outbound.line_typed,
+            "line_edited": outbound.line_edited,
+            "line_deleted": outbound.line_deleted,
+        }
+
+        async def found(event: LineFound, job: Job) -> None:
+            await of_lines[event.line.kind](event.line, job)
+
         self.worker = Worker(
             self.store,
             self.jobs,
@@ -77,15 +88,17 @@ class Relay:
                 by_kind={
                     "conversation_changed": inbound.conversation_changed,
                     "message_missing": inbound.message_missing,
-                    "line_typed": outbound.line_typed,
-                    "line_edited": outbound.line_edited,
-                    "line_deleted": outbound.line_deleted,
+                    **of_lines,
+                    "line_found": found,
+                    "read_back_all": read_back.read_back_all,
+                    "read_channel": read_back.read_channel,
+                    "read_thread": read_back.read_thread,
                     "send_reply": replies.send_reply,
                     "settle_reply": settling.settle_reply,
                     "mark_waiting": replies.mark_waiting,
                     "button_pressed": pressed,
                 },
-                coalesced=frozenset({"conversation_changed"}),
+                coalesced=frozenset({"conversation_changed", "read_channel"}),
                 farewells={
                     "line_typed": outbound.could_not_take,
                     "send_reply": replies.could_not_send,
@@ -147,16 +160,9 @@ class Relay:
 
     def a_line(self, text: str, root: MessageTs | None, **more: object) -> LineTyped:
         """A line that a person has just typed, as the bridge is told of it."""
-        told: dict[str, object] = {
-            "team_id": TEAM,
-            "channel_id": SUPPORT,
-            "ts": self.chat.add_line(SUPPORT),
-            "thread_ts": root,
-            "user_id": BEN,
-            "text": text,
-            "received_at": self.clock(),
-        }
-        return LineTyped.model_validate(told | more)
+        return self.chat.say(
+            TEAM, SUPPORT, UserId(str(more.pop("user_id", BEN))), text, thread_ts=root, **more
+        )
 
     async def types(self, text: str, root: MessageTs | None, **more: object) -> LineTyped:
         """A person types a line, and the bridge is told."""

@@ -17,7 +17,7 @@ from typing import Self
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bridge.errors import StoreUnavailable
-from bridge.events import CleanUp, Event, RemindOfAlerts, RenewTokens, SweepAll
+from bridge.events import CleanUp, Event, ReadBackAll, RemindOfAlerts, RenewTokens, SweepAll
 from bridge.model import Clock
 from bridge.ports import Inbox
 from bridge.store.engine import utc_now
@@ -52,6 +52,7 @@ class Recurring:
 RECURRING: tuple[Recurring, ...] = (
     Recurring(RenewTokens(), timedelta(minutes=1)),
     Recurring(SweepAll(), timedelta(minutes=5)),
+    Recurring(ReadBackAll(is_routine=True), timedelta(minutes=30)),
     Recurring(RemindOfAlerts(), timedelta(hours=1)),
     Recurring(CleanUp(), timedelta(days=1)),
 )

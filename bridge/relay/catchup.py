@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, insert, select
 
-from bridge.events import ConversationChanged, PostChanged, Sweep, SweepAll, event_adapter
+from bridge.events import ConversationChanged, PostChanged, ReadBackAll, Sweep, SweepAll, event_adapter
 from bridge.ids import PostId, ProjectId
 from bridge.links import links_of
 from bridge.mapping import conversation, remember_inbox, seen_posts
@@ -106,14 +106,14 @@ class CatchUp:
 
 
 async def came_back(store: Store, *, scale: float) -> None:
-    """Record how long no worker was there, if that was long, and have everything swept. At each start."""
+    """Record how long no worker was there, if that was long, and have both ends looked through. At each start."""
 
     def record(conn: Connection) -> None:
         now = store.now(conn)
         last = conn.execute(select(func.max(workers.c.seen_at))).scalar()
         if last is not None and now - last > GAP / scale:
             conn.execute(insert(outages).values(began_at=last, ended_at=now))
-        put_in(conn, [NewJob(SweepAll())], now)
+        put_in(conn, [NewJob(SweepAll()), NewJob(ReadBackAll())], now)
 
     await store.write(record)
 

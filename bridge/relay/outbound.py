@@ -25,10 +25,11 @@ from bridge.mapping import (
     update_line,
 )
 from bridge.model import Link, Mark, TargetKind, Thread
-from bridge.policy import Decision, Internal, Refuse, Reply, decide, is_internal, why_ask
+from bridge.policy import Decision, Internal, Refuse, Reply, decide, is_internal, typed_at, why_ask
 from bridge.ports import Chat
 from bridge.queue.jobs import Job, NewJob, put_in
 from bridge.relay.cards import Cards
+from bridge.relay.catchup import outage_at
 from bridge.relay.marks import say, set_mark
 from bridge.relay.outside import Outside
 from bridge.relay.places import Line, Place, link_of, may_be_landing, place_of
@@ -76,7 +77,7 @@ class Outbound:
         if place is None:
             await self._outside.explain(event)
         else:
-            await self._line_in(place, event)
+            await self._line_in(place, event, edited_ts=event.edited_ts)
 
     async def _place(self, event: Line) -> Place | None:
         """Return where a line stands. Raises `Snooze` while the root above it may turn out to be ours."""
@@ -166,7 +167,8 @@ class Outbound:
             due_at=due_at,
         )
         is_overtaken = intents.is_overtaken(conn, line, thread.id)
-        question = why_ask(event, is_overtaken=is_overtaken, scale=self._scale)
+        was_away = outage_at(conn, typed_at(event)) is not None
+        question = why_ask(event, is_overtaken=is_overtaken, scale=self._scale, was_away=was_away)
         if question is None:
             self._put_in_lane(conn, now, thread, line, intent, due_at)
         else:
