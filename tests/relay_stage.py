@@ -43,6 +43,8 @@ class Relay:
     clock: TestClock
     social: FakeSocial = field(default_factory=FakeSocial)
     undo_window_s: float = 0.0
+    shared_chat: FakeChat | None = None
+    """The Slack of another process, to be worked with, too."""
     chat: FakeChat = field(init=False)
     outbound: Outbound = field(init=False)
     jobs: Jobs = field(init=False)
@@ -52,7 +54,7 @@ class Relay:
 
     def __post_init__(self) -> None:
         self.social.now = self.clock
-        self.chat = FakeChat(now=self.clock)
+        self.chat = self.shared_chat or FakeChat(now=self.clock)
         self.jobs = Jobs(self.store)
         self.deliveries = Deliveries(self.store)
         cards = Cards(dashboard_url="https://jollor.example")
@@ -145,11 +147,11 @@ class Relay:
 
         await self.store.write(execute)
 
-    async def customer_writes(self, text: str) -> None:
+    async def customer_writes(self, text: str, *, conversation: ConversationId = ROBIN) -> None:
         """A message comes in, and its webhook is stored."""
-        message = self.social.customer_writes(BAKERY, ROBIN, text)
+        message = self.social.customer_writes(BAKERY, conversation, text)
         await self.jobs.put(
-            ConversationChanged(project_id=BAKERY, conversation_id=ROBIN, message_id=message.id)
+            ConversationChanged(project_id=BAKERY, conversation_id=conversation, message_id=message.id)
         )
 
     async def thread(self, text: str = "Hello?") -> MessageTs:

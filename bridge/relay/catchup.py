@@ -106,7 +106,7 @@ class CatchUp:
 
 
 async def came_back(store: Store, *, scale: float) -> None:
-    """Record how long no worker was there, if that was long, and have both ends looked through. At each start."""
+    """Record how long no worker was there, if that was long, and look through both ends. At each start."""
 
     def record(conn: Connection) -> None:
         now = store.now(conn)

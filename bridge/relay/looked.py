@@ -171,7 +171,7 @@ def known_lines(conn: Connection, ref: ThreadRef, wanted: Iterable[str]) -> Mapp
             lines.c.team == ref.team, lines.c.channel_id == ref.channel, lines.c.ts.in_(list(wanted))
         )
     )
-    return {ts: edited_ts for ts, edited_ts in rows}
+    return {row.ts: row.edited_ts for row in rows}
 
 
 def is_known(conn: Connection, ref: LineRef) -> bool:

@@ -1,7 +1,7 @@
 """Reading back: lines that people typed and no event told of are found by reading recently active threads.
 
-Slack repeats an event three times within six minutes (hourly for a day with Delayed Events) and then drops it,
-so lines typed during a longer gap are in Slack alone. Which threads have news is told by one read of the
+Slack repeats an event three times in six minutes (hourly for a day with Delayed Events), then drops it: lines
+typed during a longer gap are in Slack alone. Which threads have news is told by one read of the
 channel's history: roots carry their newest reply (`latest_reply`), and one read shows two hundred of them.
 Roots older than what was read are taken from what is stored, by when something was last shown there. Then
 each of these threads is read from where the channel was last looked through.
@@ -34,9 +34,9 @@ from bridge.ids import ChannelId, LineRef, MessageTs, TeamId, ThreadRef, to_ts, 
 from bridge.links import links_of
 from bridge.mapping import thread_at
 from bridge.model import Link, LinkKind, Reading, Thread
+from bridge.policy import typed_at
 from bridge.ports import READS_LIMITED, ChannelThreads, Chat, ThreadLines
 from bridge.queue.jobs import Job, NewJob, order_of, put_in
-from bridge.policy import typed_at
 from bridge.relay import looked
 from bridge.relay.places import link_of
 from bridge.store.engine import Store
