@@ -25,9 +25,11 @@ from bridge.doctor.ends import (
 )
 from bridge.doctor.finding import Finding, State, fine, problem, skipped
 from bridge.doctor.machine import ServerTime, check_address, check_clock, check_database
+from bridge.doctor.reading import Threads, check_reading
 from bridge.errors import BridgeError
 from bridge.links import links_of, project_name
-from bridge.model import Clock, Link
+from bridge.model import Clock, Link, Reading
+from bridge.relay import looked
 from bridge.settings import Settings
 from bridge.store import schema
 from bridge.store.engine import Store
@@ -43,6 +45,7 @@ class Parts:
     jollor: Jollor
     hooks: Hooks
     open_socket: Callable[[], Awaitable[object]] | None
+    threads: Threads
 
 
 OpenParts = Callable[[Settings], contextlib.AbstractAsyncContextManager[Parts]]
@@ -96,8 +99,16 @@ async def _of_parts(parts: Parts, *, has_links: bool) -> AsyncIterator[Finding]:
         yield problem("links", "no project is linked", "Run jollor-slack link PROJECT CHANNEL.")
     for link, name in links:
         yield await check_link(parts.channels, link, name, known)
+    if links:
+        yield await check_reading(parts.threads, *await parts.store.read(_reading))
     for project, name in dict.fromkeys((link.project, name) for link, name in links):
         yield await check_webhook(parts.jollor, parts.hooks, project, name)
+
+
+def _reading(conn: Connection) -> tuple[Reading | None, list[Link]]:
+    """Return what reading has shown so far, in the workspace of the oldest link, and the links."""
+    links = links_of(conn, None)
+    return (looked.reading(conn, links[0].team) if links else None), links
 
 
 def _named_links(conn: Connection) -> list[tuple[Link, str]]:
