@@ -41,6 +41,7 @@ from bridge.relay.posts import Posts
 from bridge.relay.readback import ReadBack
 from bridge.relay.replies import Replies
 from bridge.relay.settling import Settling
+from bridge.relay.thread_reading import ThreadReading
 from bridge.relay.upkeep import Upkeep
 from bridge.sender import Sender
 from bridge.settings import JollorSettings, Settings
@@ -284,6 +285,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
     replies = Replies(bridge.store, bridge.social, cards, settling, scale=scale)
     catch_up = CatchUp(bridge.store, bridge.social)
     read_back = ReadBack(bridge.store, bridge.chat, scale=scale)
+    thread_reading = ThreadReading(bridge.store, bridge.chat, scale=scale)
     upkeep = Upkeep(bridge.store, lambda projects: _keep_fresh(bridge.auth, projects))
     commands = Commands(
         bridge.chat,
@@ -319,7 +321,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         "sweep": catch_up.sweep,
         "read_back_all": read_back.read_back_all,
         "read_channel": read_back.read_channel,
-        "read_thread": read_back.read_thread,
+        "read_thread": thread_reading.read_thread,
         "renew_tokens": upkeep.renew_tokens,
         "remind_of_alerts": alerts.remind,
         "clean_up": upkeep.clean_up,

@@ -65,9 +65,9 @@ class Shown:
 class Line:
     """A line that a person typed in the thread of `conversation`.
 
-    `is_taken`: the bridge has answered Slack's event with 200; else it has to find the line itself. `marks` are the bot's at the end. `is_asked`:
-    the bridge has asked people about it or offered it behind one that it asked about. `again` counts how
-    often people had it sent again. `is_gone`: a person decided against it.
+    `is_taken`: the bridge has answered Slack's event with 200; else it has to find the line itself. `marks`
+    are the bot's at the end. `is_asked`: the bridge has asked people about it or offered it behind one that
+    it asked about. `again` counts how often people had it sent again. `is_gone`: a person decided against it.
     """
 
     id: str

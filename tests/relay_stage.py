@@ -21,6 +21,7 @@ from bridge.relay.outbound import Outbound
 from bridge.relay.readback import ReadBack
 from bridge.relay.replies import Replies
 from bridge.relay.settling import Settling
+from bridge.relay.thread_reading import ThreadReading
 from bridge.sender import Sender
 from bridge.store.engine import Store
 from bridge.store.tables import intents, jobs, links
@@ -64,6 +65,7 @@ class Relay:
         settling = Settling(self.store, self.chat, self.social, cards)
         replies = Replies(self.store, self.social, cards, settling)
         read_back = ReadBack(self.store, self.chat)
+        thread_reading = ThreadReading(self.store, self.chat)
         presses: Mapping[str, Handler] = {
             ActionId.SEND_ANYWAY: settling.send_anyway,
             ActionId.SETTLE_ARRIVED: settling.arrived,
@@ -94,7 +96,7 @@ class Relay:
                     "line_found": found,
                     "read_back_all": read_back.read_back_all,
                     "read_channel": read_back.read_channel,
-                    "read_thread": read_back.read_thread,
+                    "read_thread": thread_reading.read_thread,
                     "send_reply": replies.send_reply,
                     "settle_reply": settling.settle_reply,
                     "mark_waiting": replies.mark_waiting,

@@ -29,7 +29,7 @@ from bridge.doctor.reading import Threads, check_reading
 from bridge.errors import BridgeError
 from bridge.links import links_of, project_name
 from bridge.model import Clock, Link, Reading
-from bridge.relay import looked
+from bridge.relay import limits
 from bridge.settings import Settings
 from bridge.store import schema
 from bridge.store.engine import Store
@@ -108,7 +108,7 @@ async def _of_parts(parts: Parts, *, has_links: bool) -> AsyncIterator[Finding]:
 def _reading(conn: Connection) -> tuple[Reading | None, list[Link]]:
     """Return what reading has shown so far, in the workspace of the oldest link, and the links."""
     links = links_of(conn, None)
-    return (looked.reading(conn, links[0].team) if links else None), links
+    return (limits.reading(conn, links[0].team) if links else None), links
 
 
 def _named_links(conn: Connection) -> list[tuple[Link, str]]:

@@ -20,6 +20,7 @@ from bridge.mapping import conversation, remember_inbox, seen_posts
 from bridge.model import Conversation, LinkKind
 from bridge.ports import Social
 from bridge.queue.jobs import Job, NewJob, put_in
+from bridge.relay.readback import after_gap
 from bridge.routing import choose
 from bridge.store.engine import Store
 from bridge.store.tables import jobs, outages, projects, workers
@@ -113,7 +114,8 @@ async def came_back(store: Store, *, scale: float) -> None:
         last = conn.execute(select(func.max(workers.c.seen_at))).scalar()
         if last is not None and now - last > GAP / scale:
             conn.execute(insert(outages).values(began_at=last, ended_at=now))
-        put_in(conn, [NewJob(SweepAll()), NewJob(ReadBackAll())], now)
+        look = NewJob(ReadBackAll()) if last is None else after_gap(last, scale=scale)
+        put_in(conn, [NewJob(SweepAll()), look], now)
 
     await store.write(record)
 

@@ -14,15 +14,13 @@ from bridge.deliveries import State
 from bridge.ids import ChannelId, LineRef, MessageTs, TeamId, ThreadId, ThreadRef, UserId, to_ts, ts_order
 from bridge.intents import WAITING
 from bridge.mapping import insert_new, thread_by_id
-from bridge.model import Reading, Thread
+from bridge.model import Thread
 from bridge.store.tables import (
-    buckets,
     channels_read,
     deliveries,
     former_roots,
     intents,
     lines,
-    teams,
     threads,
 )
 
@@ -32,40 +30,6 @@ MOST_BEYOND = 200
 def moment(ts: MessageTs) -> datetime:
     """Return the time that a `ts` tells."""
     return datetime.fromtimestamp(ts_order(ts) / 1_000_000, UTC)
-
-
-# --- Slack's limits ----------------------------------------------------------------------------------
-
-
-def reading(conn: Connection, team: TeamId) -> Reading | None:
-    """Return how much Slack lets us read in a workspace, None if nothing has shown that yet."""
-    stored = conn.execute(select(teams.c.reads).where(teams.c.team == team)).scalar()
-    return None if stored is None else Reading(stored)
-
-
-def note_reading(conn: Connection, now: datetime, team: TeamId, seen: Reading | None) -> None:
-    """Remember how much Slack lets us read; None says nothing new."""
-    if seen is None or insert_new(conn, teams, team=team, reads=seen, updated_at=now):
-        return
-    conn.execute(
-        update(teams)
-        .where(teams.c.team == team, or_(teams.c.reads.is_(None), teams.c.reads != seen))
-        .values(reads=seen)
-    )
-
-
-def slots(
-    conn: Connection, key: str, count: int, now: datetime, *, every: timedelta, at_once: int
-) -> list[datetime]:
-    """Reserve `count` moments: `at_once` of them now, if none were taken lately, the others at intervals.
-
-    All processes take from the same row.
-    """
-    insert_new(conn, buckets, key=key, next_at=now - every * at_once)
-    taken = conn.execute(select(buckets.c.next_at).where(buckets.c.key == key).with_for_update())
-    first = max(taken.scalar_one(), now - every * (at_once - 1))
-    conn.execute(update(buckets).where(buckets.c.key == key).values(next_at=first + every * count))
-    return [max(now, first + every * number) for number in range(count)]
 
 
 # --- how far we have looked --------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from bridge.errors import PermanentError, Snooze, TargetDown
 from bridge.ids import ChannelId, LinkId, ProjectId, TeamId
 from bridge.model import Channel, Link, LinkKind, Project, Reading, Webhook
 from bridge.ports import ChannelThreads, WebhookSecret
-from bridge.relay import looked
+from bridge.relay import limits
 from bridge.settings import BridgeSettings, JollorSettings, Settings, SlackSettings
 from bridge.store import schema
 from bridge.store.engine import Store
@@ -468,6 +468,6 @@ async def test_without_a_channel_for_answers_or_without_slack_it_says_so() -> No
 async def test_what_was_read_before_is_taken_from_the_database(sqlite_url: str, tmp_path: Path) -> None:
     await a_database(sqlite_url, tmp_path)
     async with Store(sqlite_url) as store:
-        await store.write(lambda conn: looked.note_reading(conn, NOW, TEAM, Reading.RESTRICTED))
+        await store.write(lambda conn: limits.note_reading(conn, NOW, TEAM, Reading.RESTRICTED))
     found = await examined(settings_of(sqlite_url), FakeEnds())
     assert ["one read a minute" in one.says for one in found if one.check == "Slack reading"] == [True]
