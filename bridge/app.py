@@ -12,6 +12,7 @@ import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from bridge.relay.dialogues import Dialogues
 from bridge.relay.inbound import Inbound
 from bridge.relay.outbound import Outbound
 from bridge.relay.posts import Posts
-from bridge.relay.readback import ReadBack
+from bridge.relay.readback import ReadBack, look_after_silence
 from bridge.relay.replies import Replies
 from bridge.relay.settling import Settling
 from bridge.relay.thread_reading import ThreadReading
@@ -183,8 +184,14 @@ async def _run(bridge: Bridge, *, with_worker: bool, with_http: bool, alone: boo
         if with_http:
             await stack.enter_async_context(_listening(bridge, app))
         if slack.app_token is not None and with_http:
+            scale = bridge.settings.bridge.time_scale
             await stack.enter_async_context(
-                SocketMode(app, bridge.clients, app_token=slack.app_token.get_secret_value())
+                SocketMode(
+                    app,
+                    bridge.clients,
+                    app_token=slack.app_token.get_secret_value(),
+                    on_return=partial(look_after_silence, bridge.store, scale=scale),
+                )
             )
         async with asyncio.TaskGroup() as tasks:
             if worker is not None and sender is not None:

@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from bridge.errors import PermanentError, Snooze, TargetDown
+from bridge.errors import PermanentError, Snooze, StoreUnavailable, TargetDown
 from bridge.events import (
     ReadBackAll,
     ReadChannel,
@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 CLOCKS_DIFFER_BY = timedelta(minutes=5)
 """How far Slack's clock may be from ours: so much is looked through twice."""
+SILENCE = timedelta(minutes=1)
+"""Shorter than this Slack repeats what it could not deliver (slack-facts 1)."""
 NOT_BEFORE = timedelta(days=7)
 """Nobody is asked about what was typed longer ago than this, unless a backfill says from when."""
 ACTIVE_WITHIN = timedelta(days=1)
@@ -205,6 +207,24 @@ class ReadBack:
 def after_gap(began: datetime, *, scale: float) -> NewJob:
     """Return the look that is due when nobody was there from `began` until now."""
     return NewJob(ReadBackAll(since=began - CLOCKS_DIFFER_BY / scale))
+
+
+async def look_after_silence(store: Store, silent_for: timedelta, *, scale: float) -> None:
+    """Have all looked through if Slack could not reach us for so long that it may have given something up.
+
+    A database that is away just then is noticed later: the next routine look begins where the last one ended.
+    """
+
+    def put(conn: Connection) -> None:
+        now = store.now(conn)
+        put_in(conn, [after_gap(now - silent_for, scale=scale)], now)
+
+    if silent_for <= SILENCE / scale:
+        return
+    try:
+        await store.write(put)
+    except StoreUnavailable as error:
+        log.warning("readback.not_put", extra={"reason": error.user_message})
 
 
 def _together(event: ReadChannel, later: Iterable[ReadChannel]) -> ReadChannel:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Update, insert, select
 
-from bridge.errors import BridgeError, PermanentError, Snooze, TargetDown
+from bridge.errors import BridgeError, PermanentError, Snooze, StoreUnavailable, TargetDown
 from bridge.events import LineTyped, ReadBackAll
 from bridge.ids import ConversationId, MessageTs
 from bridge.model import Mark, Reading
@@ -16,6 +16,7 @@ from bridge.ports import READS_LIMITED
 from bridge.queue.jobs import NewJob, put_in
 from bridge.relay import limits, looked
 from bridge.relay.catchup import came_back
+from bridge.relay.readback import look_after_silence
 from bridge.store.engine import Store
 from bridge.store.tables import channels_read, deliveries, threads, workers
 from tests.outbox import TestClock
@@ -54,6 +55,29 @@ async def test_each_start_looks_back_to_where_the_last_look_ended(relay: Relay) 
     await came_back(relay.store, scale=1)
     await relay.pass_(60)
     assert relay.said(root) == ["This was typed 30 hours ago while I was away. Send it now?"]
+
+
+@pytest.mark.parametrize(("seconds", "marks"), [(50, set()), (2 * HOUR, {Mark.WAITING})])
+async def test_after_slack_could_not_reach_us_for_long_all_is_looked_through(
+    relay: Relay, seconds: float, marks: set[Mark]
+) -> None:
+    await relay.link()
+    root = await relay.thread()
+    line = relay.a_line("Yes.", root)
+    relay.clock.pass_(2 * HOUR)
+    await look_after_silence(relay.store, timedelta(seconds=seconds), scale=1)
+    await relay.pass_(30)
+    assert relay.marks(line) == marks
+
+
+async def test_a_database_that_is_away_when_slack_comes_back_ends_nothing(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(function: object) -> None:
+        raise StoreUnavailable("disk_full")
+
+    monkeypatch.setattr(relay.store, "write", away)
+    await look_after_silence(relay.store, timedelta(hours=1), scale=1)
 
 
 async def test_a_look_can_be_put_from_any_transaction(relay: Relay) -> None:
