@@ -104,9 +104,10 @@ def _in_words(span: timedelta) -> str:
 
 def _long_words(span: timedelta) -> str:
     seconds = span.total_seconds()
-    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
-        count = round(seconds / length)
-        if count >= 2 or (count == 1 and unit != "day"):
+    units = (("day", 86_400, 2), ("hour", 3_600, 1), ("minute", 60, 1), ("second", 1, 1))
+    for unit, length, least in units:
+        if seconds >= least * length:
+            count = round(seconds / length)
             return f"{count} {unit}{'' if count == 1 else 's'}"
     return "a moment"
 
