@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
-from bridge.ids import ProjectId
+from bridge.ids import ChannelId, MessageTs, ProjectId, TeamId, ThreadRef
 from bridge.model import Target, TargetKind
 
 
@@ -372,7 +372,7 @@ class ReadThread(_Event):
     @property
     def thread_key(self) -> str:
         """The key of the thread, as its events carry it."""
-        return f"{self.team_id}:{self.channel_id}:{self.root_ts}"
+        return ThreadRef(TeamId(self.team_id), ChannelId(self.channel_id), MessageTs(self.root_ts)).key
 
     @property
     def lane(self) -> str | None:

@@ -89,9 +89,13 @@ class ChannelThreads:
 
 @dataclass(frozen=True, slots=True)
 class ThreadLines:
-    """What people typed in a thread, oldest first. `read_to` is None if nothing newer is left to read."""
+    """What people typed in a thread, oldest first. `read_to` is None if nothing newer is left to read.
+
+    `present` holds all that stands there, whoever wrote it, as far as it was read.
+    """
 
     lines: tuple[LineTyped, ...]
+    present: frozenset[MessageTs]
     read_to: MessageTs | None
     reading: Reading | None
 

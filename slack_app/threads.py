@@ -90,7 +90,8 @@ async def read_thread(
         if line is not None:
             lines.append(line)
     read_to = max((_ts(m) for m in answers), key=ts_order, default=None) if has_more else None
-    return ThreadLines(tuple(lines), read_to, reading_of(len(messages), has_more=has_more))
+    present = frozenset(_ts(m) for m in answers)
+    return ThreadLines(tuple(lines), present, read_to, reading_of(len(messages), has_more=has_more))
 
 
 async def _line(

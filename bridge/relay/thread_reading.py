@@ -100,7 +100,6 @@ class ThreadReading:
         """Lines that wait to be sent and do not stand in the thread any more: their writers deleted them."""
         latest = to_ts(began - SURELY_LISTED / self._scale)
         until = latest if page.read_to is None else min(latest, page.read_to, key=ts_order)
-        there = {line.ts for line in page.lines}
         return [
             LineDeleted(
                 team_id=event.team_id,
@@ -110,7 +109,7 @@ class ThreadReading:
                 user_id=author,
             )
             for ts, author in looked.waiting_in(conn, thread, MessageTs(event.since_ts), until)
-            if ts not in there
+            if ts not in page.present
         ]
 
 

@@ -46,11 +46,12 @@ async def texts(stage: Stage, root: MessageTs, since: MessageTs = LONG_AGO) -> l
 async def test_a_thread_gives_what_people_typed_in_it_and_nothing_of_ours(stage: Stage) -> None:
     root = await a_root(stage)
     first = stage.says("Yes.", root)
-    await stage.chat.post(outgoing(stage, id="d2", thread_ts=root))
-    stage.says("No, wait.", root)
+    ours = await stage.chat.post(outgoing(stage, id="d2", thread_ts=root))
+    last = stage.says("No, wait.", root)
     page = await stage.chat.lines(stage.team, stage.support, root, since=LONG_AGO)
     assert page is not None
     assert [line.text for line in page.lines] == ["Yes.", "No, wait."]
+    assert page.present == {first, ours.ts, last}
     line = page.lines[0]
     assert (line.team_id, line.channel_id, line.ts) == (stage.team, stage.support, first)
     assert (line.thread_ts, line.user_id, line.edited_ts) == (root, stage.anna, None)

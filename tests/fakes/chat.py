@@ -247,7 +247,9 @@ class FakeChat:
         page = page[:SHORT_PAGE] if is_cut else page
         typed = [self._typed[channel, ts] for ts in page if (channel, ts) in self._typed]
         found = tuple(line.model_copy(update={"is_found": True, "received_at": self.now()}) for line in typed)
-        return ThreadLines(found, page[-1] if is_cut else None, self.reads if is_cut else None)
+        return ThreadLines(
+            found, frozenset(page), page[-1] if is_cut else None, self.reads if is_cut else None
+        )
 
     async def whisper(
         self,
