@@ -161,6 +161,8 @@ class LineTyped(_Event):
     """When it was last edited, if it was before we saw it."""
     is_found: bool = False
     """Slack did not tell of it: it was found by reading the thread."""
+    mark: str | None = None
+    """The mark of ours that a found line has: it was dealt with, whatever the database knows."""
     received_at: AwareDatetime
 
     def as_edited(self) -> LineEdited:

@@ -16,6 +16,8 @@ LATE_AFTER = timedelta(minutes=10)
 """A line that reaches the bridge later than this after it was typed does not go out by itself (DESIGN 4)."""
 OVERTAKEN = "A line that was typed after this one went out before it. Send this one all the same?"
 
+FORGOTTEN = "I do not know any more whether this went out: my database does not have it. Send it now?"
+
 
 @dataclass(frozen=True, slots=True)
 class Internal:
@@ -78,6 +80,8 @@ def why_ask(line: LineTyped, *, is_overtaken: bool, scale: float, was_away: bool
     `is_overtaken`: a line that was typed later is on its way to the customer already. `was_away`: the bridge
     was not there when it was typed.
     """
+    if line.mark is not None:
+        return FORGOTTEN
     late = line.received_at - typed_at(line)
     if late > LATE_AFTER / scale:
         if line.is_found and was_away:

@@ -15,7 +15,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from bridge.errors import Snooze
 from bridge.events import LineTyped
 from bridge.ids import ChannelId, MessageTs, TeamId, ts_order
-from bridge.model import Clock
+from bridge.model import Clock, Mark
 from bridge.ports import READS_LIMITED, ChannelThreads, Chat, ThreadLines, ThreadNews
 from slack_app.clients import Call, Clients
 from slack_app.ids import Bot
@@ -24,6 +24,7 @@ from slack_app.reading import resolve
 from slack_app.translate import needed_ids, translate
 
 _MAX_PAGES = 5
+_MARKS = frozenset(mark.value for mark in Mark)
 
 
 async def list_threads(clients: Clients, team: TeamId, channel: ChannelId) -> ChannelThreads:
@@ -112,7 +113,20 @@ async def _line(
     }
     names = await resolve(chat, bot.team, needed_ids(body))
     line = translate(body, names, received_at=now())
-    return line.model_copy(update={"is_found": True}) if isinstance(line, LineTyped) else None
+    if not isinstance(line, LineTyped):
+        return None
+    return line.model_copy(update={"is_found": True, "mark": _mark(message, bot)})
+
+
+def _mark(message: Mapping[str, Any], bot: Bot) -> str | None:
+    """Return the mark that we have put on a message."""
+    reactions = message.get("reactions")
+    for reaction in reactions if isinstance(reactions, list) else []:
+        if isinstance(reaction, Mapping) and reaction.get("name") in _MARKS:
+            users = reaction.get("users")
+            if isinstance(users, list) and bot.user in users:
+                return str(reaction["name"])
+    return None
 
 
 async def _is_external(clients: Clients, bot: Bot, channel: ChannelId) -> bool | None:

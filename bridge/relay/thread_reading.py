@@ -16,7 +16,7 @@ from bridge.errors import PermanentError, Snooze, TargetDown
 from bridge.events import LineDeleted, LineEdited, LineFound, LineTyped, ReadThread
 from bridge.ids import ChannelId, MessageTs, TeamId, ThreadRef, to_ts, ts_order
 from bridge.mapping import thread_at
-from bridge.model import Thread
+from bridge.model import Mark, Thread
 from bridge.policy import typed_at
 from bridge.ports import READS_LIMITED, Chat, ThreadLines
 from bridge.queue.jobs import Job, NewJob, order_of, put_in
@@ -121,7 +121,9 @@ def _news(
     news: list[LineTyped | LineEdited] = []
     for line in lines:
         if line.ts not in known:
-            if typed_at(line) >= not_before:  # what is older than the link is none of ours
+            # What is older than the link is none of ours. What has a mark was dealt with: a database that
+            # does not know it was restored from a backup. Only what waited then may still be owed.
+            if typed_at(line) >= not_before and line.mark in (None, Mark.WAITING):
                 news.append(line)
         elif line.edited_ts is not None and ts_order(line.edited_ts) > ts_order(known[line.ts] or ""):
             news.append(line.as_edited())

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.errors import Snooze, TargetDown
 from bridge.ids import MessageTs, to_ts
-from bridge.model import Reading
+from bridge.model import Mark, Reading
 from bridge.ports import READS_LIMITED, ThreadNews
 from sandbox.slack.pacing import Limit
 from sandbox.slack.people import Upload
@@ -79,6 +79,16 @@ async def test_an_edited_line_shows_its_last_text_and_a_deleted_one_is_not_there
     assert line.text == "Yes."
     assert line.edited_ts is not None
     assert line.edited_ts > line.ts
+
+
+async def test_a_line_that_is_read_tells_which_mark_of_ours_it_has(stage: Stage) -> None:
+    root = await a_root(stage)
+    line = stage.says("Yes.", root)
+    stage.says("No.", root)
+    await stage.chat.add_mark(stage.team, stage.support, line, Mark.ACCEPTED)
+    page = await stage.chat.lines(stage.team, stage.support, root, since=LONG_AGO)
+    assert page is not None
+    assert [line.mark for line in page.lines] == [Mark.ACCEPTED, None]
 
 
 async def test_a_thread_that_is_gone_is_told_from_an_empty_one(stage: Stage) -> None:
@@ -157,6 +167,15 @@ async def test_a_line_that_is_read_is_the_line_that_its_event_told_of(real: Slac
     ]
     assert [line.is_broadcast for line in page.lines] == [False] * 4 + [True]
     assert all(line.client_msg_id and line.is_under_ours for line in page.lines)
+
+
+async def test_a_reaction_of_a_person_is_no_mark_of_ours(real: SlackStage) -> None:
+    root = await a_root(real)
+    line = real.says("Yes.", root)
+    real.slack.people.react(real.anna, real.support, line, Mark.ACCEPTED)
+    page = await real.chat.lines(real.team, real.support, root, since=LONG_AGO)
+    assert page is not None
+    assert [line.mark for line in page.lines] == [None]
 
 
 async def test_a_long_thread_shows_that_all_can_be_read(real: SlackStage) -> None:

@@ -246,7 +246,7 @@ class FakeChat:
         is_cut = self.reads is Reading.RESTRICTED and len(page) > SHORT_PAGE
         page = page[:SHORT_PAGE] if is_cut else page
         typed = [self._typed[channel, ts] for ts in page if (channel, ts) in self._typed]
-        found = tuple(line.model_copy(update={"is_found": True, "received_at": self.now()}) for line in typed)
+        found = tuple(self._as_found(line) for line in typed)
         return ThreadLines(
             found, frozenset(page), page[-1] if is_cut else None, self.reads if is_cut else None
         )
@@ -324,6 +324,10 @@ class FakeChat:
             ts for (place, ts), line in self._typed.items() if (place, line.thread_ts) == (channel, root)
         )
         return sorted((*ours, *theirs), key=ts_order)
+
+    def _as_found(self, line: LineTyped) -> LineTyped:
+        mark = next(iter(self.marks_of(ChannelId(line.channel_id), MessageTs(line.ts))), None)
+        return line.model_copy(update={"is_found": True, "received_at": self.now(), "mark": mark})
 
     def _known(self, team: TeamId, channel: ChannelId) -> Channel:
         known = self._channels.get(channel)

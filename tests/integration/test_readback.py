@@ -124,6 +124,30 @@ async def test_an_event_that_comes_after_its_line_was_found_changes_nothing(
     assert len(await relay.intent_states()) == 1
 
 
+@pytest.mark.parametrize("mark", [Mark.ACCEPTED, Mark.DOUBT, Mark.FAILED, Mark.INTERNAL])
+async def test_what_a_restored_database_does_not_know_is_not_sent_again(relay: Relay, mark: Mark) -> None:
+    await relay.link()
+    root = await relay.thread()
+    line = relay.a_line("Yes.", root)
+    await relay.chat.add_mark(TEAM, SUPPORT, MessageTs(line.ts), mark)
+    await looks(relay)
+    assert (relay.robin.received, relay.said(root), relay.marks(line)) == ([], [], {mark})
+
+
+async def test_what_waited_when_a_restored_database_was_saved_is_offered(relay: Relay) -> None:
+    await relay.link()
+    root = await relay.thread()
+    line = relay.a_line("Yes.", root)
+    await relay.chat.add_mark(TEAM, SUPPORT, MessageTs(line.ts), Mark.WAITING)
+    await looks(relay)
+    assert relay.robin.received == []
+    (question,) = relay.notices(root)
+    assert "my database does not have it" in question.text
+    await relay.presses(question, ActionId.SEND_ANYWAY)
+    await relay.pass_(60)
+    assert (relay.robin.received, relay.marks(line)) == (["Yes."], {Mark.ACCEPTED})
+
+
 async def test_a_line_that_came_as_two_messages_is_one(relay: Relay) -> None:
     await relay.link()
     root = await relay.thread()
