@@ -160,13 +160,13 @@ async def test_a_thread_that_slack_does_not_let_us_read_now_holds_nothing_up(rel
 
 async def test_many_threads_are_read_no_faster_than_slack_allows_the_newest_first(relay: Relay) -> None:
     await relay.link()
-    lines = await many_threads(relay, 30)
+    lines = await many_threads(relay, 22)
     await relay.jobs.put(ReadBackAll())
     await relay.pass_(1)
     assert (await reads(relay)).count("lines") == 20
     await relay.pass_(60)
-    assert (await reads(relay)).count("lines") == 30
-    assert sorted(len(relay.marks(line)) for line in lines) == [1] * 30
+    assert (await reads(relay)).count("lines") == 22
+    assert sorted(len(relay.marks(line)) for line in lines) == [1] * 22
 
 
 async def test_where_there_is_one_read_a_minute_ten_threads_are_read_one_by_one(relay: Relay) -> None:
