@@ -12,6 +12,7 @@ import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from bridge.connections import Connections
 from bridge.content import ActionId
 from bridge.deliveries import Deliveries
 from bridge.errors import BridgeError
-from bridge.events import LineTyped, SlackEventReceived
+from bridge.events import LineFound, LineTyped, SlackEventReceived
 from bridge.health import Health
 from bridge.ids import ProjectId
 from bridge.people import People, TeamFacts
@@ -46,10 +47,12 @@ from bridge.relay.inbound import Inbound
 from bridge.relay.outages import Outages
 from bridge.relay.outbound import Outbound
 from bridge.relay.posts import Posts
+from bridge.relay.readback import ReadBack, look_after_silence
 from bridge.relay.replies import Replies
 from bridge.relay.settling import Settling
 from bridge.relay.silences import Silences
 from bridge.relay.takeover import TakeOver
+from bridge.relay.thread_reading import ThreadReading
 from bridge.relay.upkeep import Upkeep
 from bridge.relay.watching import Watching
 from bridge.sender import Sender
@@ -194,8 +197,14 @@ async def _run(bridge: Bridge, *, with_worker: bool, with_http: bool, alone: boo
         if with_http:
             await stack.enter_async_context(_listening(bridge, app))
         if slack.app_token is not None and with_http:
+            scale = bridge.settings.bridge.time_scale
             await stack.enter_async_context(
-                SocketMode(app, bridge.clients, app_token=slack.app_token.get_secret_value())
+                SocketMode(
+                    app,
+                    bridge.clients,
+                    app_token=slack.app_token.get_secret_value(),
+                    on_return=partial(look_after_silence, bridge.store, scale=scale),
+                )
             )
         async with asyncio.TaskGroup() as tasks:
             if worker is not None and sender is not None:
@@ -307,6 +316,8 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
     catch_up = CatchUp(bridge.store, bridge.social, cards, scale=scale)
     floods = Floods(bridge.store)
     delayed = Delayed(bridge.store, scale=scale)
+    read_back = ReadBack(bridge.store, bridge.chat, scale=scale)
+    thread_reading = ThreadReading(bridge.store, bridge.chat, scale=scale)
     upkeep = Upkeep(bridge.store, lambda projects: _keep_fresh(bridge.auth, projects))
     registration = Registration(bridge.social, bridge.hooks)
     take_over = TakeOver(bridge.store, bridge.chat, bridge.hooks, registration, bridge.people, cards)
@@ -358,6 +369,9 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         "watch_webhook": watching.watch_webhook,
         "take_over_webhook": take_over.take_over,
         "tell_of_outages": outages.tell,
+        "read_back_all": read_back.read_back_all,
+        "read_channel": read_back.read_channel,
+        "read_thread": thread_reading.read_thread,
         "renew_tokens": upkeep.renew_tokens,
         "remind_of_alerts": alerts.remind,
         "look_for_delays": delayed.look,
@@ -370,6 +384,14 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         if happening is not None:
             await by_kind[happening.kind](happening, job)
 
+    async def line_found(event: LineFound, job: Job) -> None:
+        """Do what a line that was found by reading calls for, as if an event had told of it."""
+        await by_kind[event.line.kind](event.line, job)
+
+    async def line_found_lost(event: LineFound, reason: str) -> None:
+        if isinstance(event.line, LineTyped):
+            await outbound.could_not_take(event.line, reason)
+
     async def slack_event_lost(event: SlackEventReceived, reason: str) -> None:
         """Say at a line that it was not dealt with; the names in it do not matter any more."""
         happening = translate(event.body, {}, received_at=event.received_at)
@@ -378,8 +400,10 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
             await outbound.could_not_take(happening, reason, is_whole=is_whole)
 
     return Handlers(
-        by_kind={**by_kind, "slack_event": slack_event},
-        coalesced=frozenset({"conversation_changed", "sweep", "renew_tokens", "watch_webhook"}),
+        by_kind={**by_kind, "slack_event": slack_event, "line_found": line_found},
+        coalesced=frozenset(
+            {"conversation_changed", "sweep", "renew_tokens", "watch_webhook", "read_channel"}
+        ),
         farewells={
             "button_pressed": commands.could_not_do,
             "hold_back_chosen": holding.could_not_hold_back,
@@ -392,6 +416,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
             "send_reply": replies.could_not_send,
             "slack_event": slack_event_lost,
             "take_over_webhook": take_over.could_not_take_over,
+            "line_found": line_found_lost,
         },
     )
 

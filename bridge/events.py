@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
-from bridge.ids import ProjectId
+from bridge.ids import ChannelId, MessageTs, ProjectId, TeamId, ThreadRef
 from bridge.model import Target, TargetKind
 
 
@@ -163,7 +163,30 @@ class LineTyped(_Event):
     client_msg_id: str | None = None
     is_outsider: bool = False
     is_under_ours: bool = False
+    edited_ts: str | None = None
+    """When it was last edited, if it was before we saw it."""
+    is_found: bool = False
+    """Slack did not tell of it: it was found by reading the thread."""
+    mark: str | None = None
+    """The mark of ours that a found line has: it was dealt with, whatever the database knows."""
     received_at: AwareDatetime
+
+    def as_edited(self) -> LineEdited:
+        """Return the line as an edit of what it was before: for one that we knew."""
+        assert self.edited_ts is not None
+        return LineEdited(
+            team_id=self.team_id,
+            channel_id=self.channel_id,
+            ts=self.ts,
+            thread_ts=self.thread_ts,
+            user_id=self.user_id,
+            text=self.text,
+            mentions_people=self.mentions_people,
+            has_files=self.has_files,
+            client_msg_id=self.client_msg_id,
+            is_outsider=self.is_outsider,
+            edited_ts=self.edited_ts,
+        )
 
 
 class LineEdited(_Event):
@@ -208,6 +231,18 @@ class LineDeleted(_Event):
     ts: str
     thread_ts: str | None
     user_id: str | None
+
+
+class LineFound(_Event):
+    """What reading a thread has shown that no event told of. Takes its turn among the thread's events."""
+
+    kind: Literal["line_found"] = "line_found"
+    line: Annotated[LineTyped | LineEdited | LineDeleted, Field(discriminator="kind")]
+    thread_key: str
+
+    @property
+    def lane(self) -> str | None:
+        return reading_lane(self.thread_key)
 
 
 class ChannelState(_Event):
@@ -375,6 +410,63 @@ class TellOfOutages(_Event):
     kind: Literal["tell_of_outages"] = "tell_of_outages"
 
 
+class ReadBackAll(_Event):
+    """Look in Slack for lines that no event told of, in all linked channels or those of one project.
+
+    `since` None: since the last look. `is_routine`: nothing has happened, it is only time again.
+    """
+
+    kind: Literal["read_back_all"] = "read_back_all"
+    since: AwareDatetime | None = None
+    project_id: str | None = None
+    is_routine: bool = False
+
+
+class ReadChannel(_Event):
+    """Find the threads of a channel in which there may be lines that no event told of."""
+
+    kind: Literal["read_channel"] = "read_channel"
+    team_id: str
+    channel_id: str
+    since: AwareDatetime | None = None
+    is_routine: bool = False
+
+    @property
+    def lane(self) -> str | None:
+        return f"readback:{self.team_id}:{self.channel_id}"  # with its followers: those put meanwhile are one
+
+    @property
+    def target(self) -> str | None:
+        return f"team:{self.team_id}"
+
+
+class ReadThread(_Event):
+    """Look in a thread for lines after `since_ts` that no event told of.
+
+    `in_lane`: what Slack tells of the thread meanwhile waits, so that lines found go before it.
+    """
+
+    kind: Literal["read_thread"] = "read_thread"
+    team_id: str
+    channel_id: str
+    root_ts: str
+    since_ts: str
+    in_lane: bool = True
+
+    @property
+    def thread_key(self) -> str:
+        """The key of the thread, as its events carry it."""
+        return ThreadRef(TeamId(self.team_id), ChannelId(self.channel_id), MessageTs(self.root_ts)).key
+
+    @property
+    def lane(self) -> str | None:
+        return reading_lane(self.thread_key) if self.in_lane else None
+
+    @property
+    def target(self) -> str | None:
+        return f"team:{self.team_id}"
+
+
 class RenewTokens(_Event):
     """Look for access tokens past 80 % of their life."""
 
@@ -418,6 +510,7 @@ Event = Annotated[
     | LineTyped
     | LineEdited
     | LineDeleted
+    | LineFound
     | ChannelState
     | AppRemoved
     | CommandGiven
@@ -432,6 +525,9 @@ Event = Annotated[
     | WatchWebhook
     | TakeOverWebhook
     | TellOfOutages
+    | ReadBackAll
+    | ReadChannel
+    | ReadThread
     | RenewTokens
     | RemindOfAlerts
     | LookForDelays

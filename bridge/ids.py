@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NewType
 
 # Jollor
@@ -57,6 +58,11 @@ class LineRef:
 def new_id() -> str:
     """Return a fresh random id of 16 characters, safe in URLs, logs and Slack metadata."""
     return secrets.token_hex(8)
+
+
+def to_ts(moment: datetime) -> MessageTs:
+    """Return `moment` the way Slack writes times: seconds and six digits after the point."""
+    return MessageTs(f"{moment.timestamp():.6f}")
 
 
 def ts_order(ts: str) -> int:

@@ -136,6 +136,14 @@ class Channel:
     is_private: bool = False
 
 
+class Reading(StrEnum):
+    """How much Slack lets us read of channels and threads (slack-facts 3)."""
+
+    FULL = "full"
+    RESTRICTED = "restricted"
+    """One read a minute, fifteen messages each."""
+
+
 class Mark(StrEnum):
     """The reactions that tell what became of a line. Names are Slack's emoji names (CONTRACT)."""
 

@@ -19,6 +19,8 @@ UNSURE_LENGTH = 2000
 """Characters that networks are likely to take where Jollor tells no limit: a warning, never a refusal."""
 OVERTAKEN = "A line that was typed after this one went out before it. Send this one all the same?"
 
+FORGOTTEN = "I do not know any more whether this went out: my database does not have it. Send it now?"
+
 
 @dataclass(frozen=True, slots=True)
 class Internal:
@@ -105,20 +107,28 @@ def may_answer(person: Person) -> bool:
     return not (person.is_guest or person.is_outsider or person.is_bot)
 
 
-def why_ask(line: LineTyped, *, is_overtaken: bool, scale: float) -> str | None:
+def why_ask(line: LineTyped, *, is_overtaken: bool, scale: float, was_away: bool = False) -> str | None:
     """Return the question to be asked before a reply that comes late is sent, None if it is not late.
 
-    `is_overtaken`: a line that was typed later is on its way to the customer already.
+    `is_overtaken`: a line that was typed later is on its way to the customer already. `was_away`: the bridge
+    was not there when it was typed.
     """
-    late = line.received_at - _typed_at(line)
+    if line.mark is not None:
+        return FORGOTTEN
+    late = line.received_at - typed_at(line)
     if late > LATE_AFTER / scale:
+        if line.is_found and was_away:
+            return f"This was typed {_long_words(late)} ago while I was away. Send it now?"
+        if line.is_found:
+            return f"This was typed {_long_words(late)} ago, and Slack did not tell me then. Send it now?"
         return f"This was typed {_in_words(late)} before it reached the bridge. Send it now?"
     if is_overtaken:
         return OVERTAKEN
     return None
 
 
-def _typed_at(line: LineTyped) -> datetime:
+def typed_at(line: LineTyped) -> datetime:
+    """Return when a line was typed, by Slack's clock."""
     return datetime.fromtimestamp(ts_order(line.ts) / 1_000_000, line.received_at.tzinfo)
 
 
@@ -127,6 +137,16 @@ def _in_words(span: timedelta) -> str:
     if minutes < 1:
         return f"{round(span.total_seconds())} s"
     return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"
+
+
+def _long_words(span: timedelta) -> str:
+    seconds = span.total_seconds()
+    units = (("day", 86_400, 2), ("hour", 3_600, 1), ("minute", 60, 1), ("second", 1, 1))
+    for unit, length, least in units:
+        if seconds >= least * length:
+            count = round(seconds / length)
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return "a moment"
 
 
 def why_not(text: str, rules: ReplyRules) -> Refuse | None:

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Protocol
 
 from bridge.content import Content
-from bridge.events import Event
+from bridge.events import Event, LineTyped
 from bridge.ids import (
     ChannelId,
     ConversationId,
@@ -35,6 +35,7 @@ from bridge.model import (
     Person,
     Post,
     Project,
+    Reading,
     ReplyRules,
     Webhook,
 )
@@ -65,6 +66,44 @@ class Posted:
     thread_ts: MessageTs | None
 
 
+@dataclass(frozen=True, slots=True)
+class ThreadNews:
+    """A thread as its channel lists it: its root, and the newest reply."""
+
+    root: MessageTs
+    latest_reply: MessageTs
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelThreads:
+    """The threads of a channel, newest roots first.
+
+    `back_to` is the oldest message that was looked at, None if none is older. `reading` is what the answer
+    showed of Slack's limits, None if nothing.
+    """
+
+    threads: tuple[ThreadNews, ...]
+    back_to: MessageTs | None
+    reading: Reading | None
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadLines:
+    """What people typed in a thread, oldest first. `read_to` is None if nothing newer is left to read.
+
+    `present` holds all that stands there, whoever wrote it, as far as it was read.
+    """
+
+    lines: tuple[LineTyped, ...]
+    present: frozenset[MessageTs]
+    read_to: MessageTs | None
+    reading: Reading | None
+
+
+READS_LIMITED = "reads_limited"
+"""The code of the `Snooze` with which Slack refuses a read of a channel or thread."""
+
+
 class Chat(Protocol):
     """Slack."""
 
@@ -92,6 +131,19 @@ class Chat(Protocol):
         """Return where the delivery `outgoing.id` landed, looked up by its metadata; None: it did not.
 
         Raises `CannotTell` if reading back is not possible.
+        """
+        ...
+
+    async def threads(self, team: TeamId, channel: ChannelId) -> ChannelThreads:
+        """Return the threads of a channel, as far back as is cheap. `Snooze("reads_limited")`: not now."""
+        ...
+
+    async def lines(
+        self, team: TeamId, channel: ChannelId, root: MessageTs, *, since: MessageTs
+    ) -> ThreadLines | None:
+        """Return what people typed in a thread after `since`, as it stands now; None: the thread is gone.
+
+        One read: `read_to` tells where the next goes on. `Snooze("reads_limited")`: not now.
         """
         ...
 

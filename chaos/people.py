@@ -29,8 +29,6 @@ AS_TWO_EVENTS = 0.04
 """So many lines arrive as a second event with an id of its own."""
 UNDECIDED = 0.1
 """So many questions nobody answers while there is traffic."""
-DELAYED_EVENTS_S = 120.0
-"""Slack itself says hourly."""
 PRESSES = 20
 """So often at most, if the buttons stay."""
 THINKS_S = (5.0, 30.0)
@@ -112,22 +110,6 @@ class People:
 
     def _weights(self, many: int) -> list[float]:
         return [1 / (rank + 1) for rank in range(many)]
-
-    async def repeat_what_slack_gave_up(self) -> None:
-        """Be Slack with Delayed Events, only sooner: an event that nobody took comes again, until cancelled.
-
-        Processes take as long to start as they do, while Slack's retries are scaled: without this a start on
-        a busy machine would outlast all of them.
-        """
-        courier, looked_at = self.stage.slack.courier, 0
-        while True:
-            await self.stage.slack.clock.sleep(DELAYED_EVENTS_S)
-            taken = set(courier.acknowledged)
-            lost = {one.event.id: one.event for one in courier.lost[looked_at:]}
-            looked_at = len(courier.lost)
-            for event in lost.values():
-                if event.id not in taken:
-                    self.stage.slack.events.again(event, new_id=False)
 
     # --- seeing --------------------------------------------------------------------------------------
 

@@ -76,7 +76,6 @@ async def run(plan: Plan, folder: Path, database_url: str) -> Outcome:
             await stage.link(stage.bakery, stage.support)
             dice = Random(f"{plan.seed} faults")
             rules = troubles.add_all(stage.faults, rate=plan.fault_rate, scale=plan.scale, dice=dice)
-            delayed = asyncio.ensure_future(people.repeat_what_slack_gave_up())
             with calls.watch(stage):
 
                 def look() -> Evidence:
@@ -88,7 +87,6 @@ async def run(plan: Plan, folder: Path, database_url: str) -> Outcome:
                 struck = troubles.struck(rules)
                 stage.faults.clear()
                 has_settled = await _settle(plan, stage, people, look, quiet_s=QUIET_S)
-            delayed.cancel()
             evidence = collect(stage, people, calls)
             verdict = judge(evidence)
             culprits = [what[:6] for whats in verdict.broken.values() for what in whats][:STORIES]
@@ -177,7 +175,6 @@ async def _settle(
         is_busy = bool(
             people.are_deciding or stage.slack.courier.under_way or stage.jollor.webhooks.under_way()
         )
-        is_busy = is_busy or bool(verdict.not_taken)
         if is_busy or now != before or not verdict.is_kept:
             quiet_since = time.monotonic()
         elif time.monotonic() - quiet_since >= quiet_s:
@@ -214,7 +211,7 @@ def table(outcome: Outcome) -> str:
         ("– marked as late / as possible repeats in Slack", f"{verdict.late} / {verdict.repeats}"),
         ("– questions to people", str(outcome.questions)),
         (
-            "– deliveries that Slack gave up / lines never taken",
+            "– deliveries that Slack gave up / lines that no event told of",
             f"{outcome.lost_by_slack} / {len(verdict.not_taken)}",
         ),
         ("– SIGKILLs", str(outcome.kills)),

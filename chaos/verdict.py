@@ -65,9 +65,9 @@ class Shown:
 class Line:
     """A line that a person typed in the thread of `conversation`.
 
-    `is_taken`: the bridge has answered Slack's event with 200. `marks` are the bot's at the end. `is_asked`:
-    the bridge has asked people about it or offered it behind one that it asked about. `again` counts how
-    often people had it sent again. `is_gone`: a person decided against it.
+    `is_taken`: the bridge has answered Slack's event with 200; else it has to find the line itself. `marks`
+    are the bot's at the end. `is_asked`: the bridge has asked people about it or offered it behind one that
+    it asked about. `again` counts how often people had it sent again. `is_gone`: a person decided against it.
     """
 
     id: str
@@ -212,11 +212,11 @@ def _of_line(line: Line, times: int) -> Iterator[tuple[Rule, str]]:
     else:
         if times > 1 + line.again:
             yield Rule.LINE_REPEATED, f"{said}: {times} times"
-        if line.is_taken and not times and not _is_told(line, marks):
+        if not times and not _is_told(line, marks):
             yield Rule.LINE_LOST, said
         if (times and marks & {FAILED, INTERNAL}) or (not times and ACCEPTED in marks):
             yield Rule.MARK_FALSE, f"{said}: arrived {times} times"
-    if line.is_taken and not marks:
+    if not marks:
         yield Rule.LINE_UNMARKED, line.id
     if len(marks) > 1:
         yield Rule.LINE_AMBIGUOUS, said

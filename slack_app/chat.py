@@ -18,8 +18,8 @@ from bridge.content import Content
 from bridge.errors import BridgeError, PermanentError, RootGone, TargetDown, UnconfirmedError
 from bridge.ids import ChannelId, MessageTs, TeamId, UserId
 from bridge.model import Channel, Clock, Mark, Person
-from bridge.ports import Outgoing, Posted
-from slack_app import lookup
+from bridge.ports import ChannelThreads, Outgoing, Posted, ThreadLines
+from slack_app import lookup, threads
 from slack_app.answers import answer
 from slack_app.blocks import RenderedMessage
 from slack_app.cache import Cache
@@ -104,6 +104,18 @@ class SlackChat:
     async def find(self, outgoing: Outgoing, *, since: datetime) -> Posted | None:
         """Return where `outgoing` landed, None if it did not. Raises `CannotTell`."""
         return await lookup.find(self._clients, outgoing, since=since)
+
+    # --- what people typed ---------------------------------------------------------------------------
+
+    async def threads(self, team: TeamId, channel: ChannelId) -> ChannelThreads:
+        """Return the threads of a channel, as far back as is cheap. `Snooze("reads_limited")`: not now."""
+        return await threads.list_threads(self._clients, team, channel)
+
+    async def lines(
+        self, team: TeamId, channel: ChannelId, root: MessageTs, *, since: MessageTs
+    ) -> ThreadLines | None:
+        """Return what people typed in a thread after `since`, as it stands now; None: the thread is gone."""
+        return await threads.read_thread(self._clients, self, team, channel, root, since=since, now=self._now)
 
     # --- marks ---------------------------------------------------------------------------------------
 

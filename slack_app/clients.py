@@ -145,6 +145,7 @@ class Clients:
             user=UserId(str(answer.get("user_id"))),
             bot_id=answer.get("bot_id"),
             url=str(answer.get("url") or ""),
+            enterprise=answer.get("enterprise_id") or None,
         )
         self._bots[team] = self._bots[bot.team] = bot
         self._note_scopes(bot.team, answer)

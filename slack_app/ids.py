@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
 
-from bridge.ids import MessageTs, TeamId, UserId
+from bridge.ids import TeamId, UserId
 
 COMMAND = "/jollor"
 HOLD_BACK = "hold_back"
@@ -27,6 +26,8 @@ class Bot:
     user: UserId
     bot_id: str | None
     url: str
+    enterprise: str | None = None
+    """The organisation (Enterprise Grid) that the workspace belongs to."""
 
 
 def is_user_id(text: str) -> bool:
@@ -37,8 +38,3 @@ def is_user_id(text: str) -> bool:
 def is_channel_id(text: str) -> bool:
     """`text` has the shape of a Slack channel id."""
     return _CHANNEL.fullmatch(text) is not None
-
-
-def to_ts(moment: datetime) -> MessageTs:
-    """Return `moment` the way Slack writes times: seconds and six digits after the point."""
-    return MessageTs(f"{moment.timestamp():.6f}")

@@ -14,16 +14,14 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bridge.errors import CannotTell, PermanentError, Snooze
-from bridge.ids import MessageTs
+from bridge.ids import MessageTs, to_ts
 from bridge.ports import Outgoing, Posted
 from slack_app.clients import Clients
-from slack_app.ids import METADATA_TYPE, to_ts
+from slack_app.ids import METADATA_TYPE
+from slack_app.pages import PER_PAGE, RESTRICTED_PAGE, THREAD_GONE, messages_of, next_cursor
 
 _CLOCKS_DIFFER_BY = timedelta(minutes=5)
-_PER_PAGE = 200
 _MAX_PAGES = 10
-_RESTRICTED_PAGE = 15
-_THREAD_GONE = frozenset({"thread_not_found", "message_not_found"})
 
 
 async def find(clients: Clients, outgoing: Outgoing, *, since: datetime) -> Posted | None:
@@ -57,20 +55,20 @@ class _Reading:
 
     async def find(self) -> Posted | None:
         cursor: str | None = None
-        shortest = _PER_PAGE
+        shortest = PER_PAGE
         bot = await self._clients.bot(self._outgoing.team)
         for _ in range(_MAX_PAGES):
             try:
                 page = await self._page(cursor)
             except Snooze as error:
-                if cursor is not None and shortest <= _RESTRICTED_PAGE:
+                if cursor is not None and shortest <= RESTRICTED_PAGE:
                     # One read of 15 a minute: the second page would never come before the first is stale.
                     raise CannotTell("restricted_history") from error
                 raise
             if page is None:
                 self.root_is_gone = True
                 return None
-            messages = _messages(page)
+            messages = messages_of(page)
             if any(message.get("subtype") == "tombstone" for message in messages):
                 self.root_is_gone = True
             for message in messages:
@@ -79,7 +77,7 @@ class _Reading:
             if any(message.get("bot_id") == bot.bot_id and "metadata" not in message for message in messages):
                 raise CannotTell("metadata_unreadable")  # each of our posts has some
             shortest = min(shortest, len(messages))
-            cursor = _next_cursor(page)
+            cursor = next_cursor(page)
             if cursor is None:
                 return None
         raise CannotTell("history_too_long")
@@ -89,7 +87,7 @@ class _Reading:
             lambda client: self._read(client, cursor),
             team=self._outgoing.team,
             channel=self._outgoing.channel,
-            benign=_THREAD_GONE if self._thread_ts is not None else frozenset(),
+            benign=THREAD_GONE if self._thread_ts is not None else frozenset(),
         )
 
     async def _read(self, client: AsyncWebClient, cursor: str | None) -> AsyncSlackResponse:
@@ -99,7 +97,7 @@ class _Reading:
                 channel=channel,
                 oldest=self._oldest,
                 cursor=cursor,
-                limit=_PER_PAGE,
+                limit=PER_PAGE,
                 include_all_metadata=True,
             )
         return await client.conversations_replies(
@@ -107,14 +105,9 @@ class _Reading:
             ts=self._thread_ts,
             oldest=self._oldest,
             cursor=cursor,
-            limit=_PER_PAGE,
+            limit=PER_PAGE,
             include_all_metadata=True,
         )
-
-
-def _messages(page: AsyncSlackResponse) -> list[Mapping[str, Any]]:
-    messages = page.get("messages")
-    return [m for m in messages if isinstance(m, Mapping)] if isinstance(messages, list) else []
 
 
 def _names_delivery(message: Mapping[str, Any], delivery: str) -> bool:
@@ -130,10 +123,3 @@ def _posted(message: Mapping[str, Any]) -> Posted:
     ts, thread = str(message.get("ts")), message.get("thread_ts")
     is_reply = isinstance(thread, str) and thread != ts
     return Posted(ts=MessageTs(ts), thread_ts=MessageTs(str(thread)) if is_reply else None)
-
-
-def _next_cursor(page: AsyncSlackResponse) -> str | None:
-    """Empty, null and absent all mean the end; a short page does not."""
-    metadata = page.get("response_metadata")
-    cursor = metadata.get("next_cursor") if isinstance(metadata, Mapping) else None
-    return cursor if isinstance(cursor, str) and cursor else None

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
 from random import Random
 from types import TracebackType
 from typing import Self
@@ -31,6 +32,10 @@ _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 
 
+OnReturn = Callable[[timedelta], Awaitable[None]]
+"""Is told how long there was no connection. Must not raise."""
+
+
 class SocketMode:
     """Keeps a connection to Slack while it is entered, whatever becomes of each single one.
 
@@ -46,13 +51,17 @@ class SocketMode:
         heartbeat_s: float = _HEARTBEAT_S,
         first_pause_s: float = _FIRST_PAUSE_S,
         jitter: Random | None = None,
+        on_return: OnReturn | None = None,
     ) -> None:
+        """`on_return` is told how long there was no connection, each time that there is one again."""
         self._app = app
         self._clients = clients
         self._app_token = app_token
         self._heartbeat_s = heartbeat_s
         self._first_pause_s = first_pause_s
         self._jitter = jitter or Random()
+        self._on_return = on_return
+        self._gone_since: float | None = None
         self._stopping = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self.connected = asyncio.Event()
@@ -74,6 +83,7 @@ class SocketMode:
 
     async def _run(self) -> None:
         pause_s = self._first_pause_s
+        self._gone()
         async with asyncio.TaskGroup() as connections:
             former: Connection | None = None
             while not self._stopping.is_set():
@@ -89,8 +99,8 @@ class SocketMode:
                     break
                 pause_s = self._first_pause_s
                 self.problem = None
-                self.connected.set()
                 connections.create_task(current.serve())
+                await self._back()
                 if former is not None:
                     connections.create_task(former.finish())
                 await self._until_over(current)
@@ -98,6 +108,18 @@ class SocketMode:
             self.connected.clear()
             if former is not None:
                 await former.finish()
+
+    def _gone(self) -> None:
+        self.connected.clear()
+        if self._gone_since is None:
+            self._gone_since = asyncio.get_running_loop().time()
+
+    async def _back(self) -> None:
+        """Slack sends again what it could not deliver, but not for ever: say how long there was no way."""
+        since, self._gone_since = self._gone_since, None
+        if since is not None and self._on_return is not None:
+            await self._on_return(timedelta(seconds=asyncio.get_running_loop().time() - since))
+        self.connected.set()
 
     async def _unless_stopping(self, opening: Coroutine[None, None, Connection]) -> Connection | None:
         """Return what `opening` brings, None if everything stops before."""
@@ -119,7 +141,7 @@ class SocketMode:
         for waiting in (over, stopping):
             waiting.cancel()
         if connection.is_lost:
-            self.connected.clear()
+            self._gone()
             log.warning("slack.socket_lost")
 
     async def _open(self) -> Connection:
@@ -140,7 +162,7 @@ class SocketMode:
             raise to_bridge_error(error, team=TeamId("?"), is_repeatable=True) from error
 
     def _missing(self, error: BridgeError) -> None:
-        self.connected.clear()
+        self._gone()
         self.problem = error.user_message
         log.warning("slack.socket_not_opened", extra={"code": error.code})
 

@@ -163,6 +163,7 @@ def _typed(envelope: _Envelope, names: Names, received_at: datetime) -> LineType
         client_msg_id=_str(event.get("client_msg_id")),
         is_outsider=_is_outsider(envelope, event),
         is_under_ours=_str(event.get("parent_user_id")) in envelope.own_users,
+        edited_ts=_edited_ts(event),
         received_at=received_at,
     )
 

@@ -16,6 +16,7 @@ from bridge.events import (
     HoldBackChosen,
     LineDeleted,
     LineEdited,
+    LineFound,
     LineTyped,
     Sweep,
 )
@@ -34,8 +35,10 @@ from bridge.relay.holding import HoldingBack
 from bridge.relay.inbound import Inbound
 from bridge.relay.outbound import Outbound
 from bridge.relay.posts import Posts
+from bridge.relay.readback import ReadBack
 from bridge.relay.replies import Replies
 from bridge.relay.settling import Settling
+from bridge.relay.thread_reading import ThreadReading
 from bridge.sender import Sender
 from bridge.store.engine import Store
 from bridge.store.tables import intents, jobs, links, projects
@@ -58,6 +61,8 @@ class Relay:
     clock: TestClock
     social: FakeSocial = field(default_factory=FakeSocial)
     undo_window_s: float = 0.0
+    shared_chat: FakeChat | None = None
+    """The Slack of another process, to be worked with, too."""
     chat: FakeChat = field(init=False)
     outbound: Outbound = field(init=False)
     catch_up: CatchUp = field(init=False)
@@ -68,7 +73,7 @@ class Relay:
 
     def __post_init__(self) -> None:
         self.social.now = self.clock
-        self.chat = FakeChat(now=self.clock)
+        self.chat = self.shared_chat or FakeChat(now=self.clock)
         self.jobs = Jobs(self.store)
         self.deliveries = Deliveries(self.store)
         cards = Cards(dashboard_url="https://jollor.example")
@@ -84,6 +89,8 @@ class Relay:
         self.catch_up = CatchUp(self.store, self.social, cards)
         posts = Posts(self.store, self.social, cards)
         replies = Replies(self.store, self.social, cards, settling)
+        read_back = ReadBack(self.store, self.chat)
+        thread_reading = ThreadReading(self.store, self.chat)
         presses: Mapping[str, Handler] = {
             ActionId.SEND_ANYWAY: settling.send_anyway,
             ActionId.SETTLE_ARRIVED: settling.arrived,
@@ -97,6 +104,15 @@ class Relay:
         async def pressed(event: ButtonPressed, job: Job) -> None:
             await presses[event.action_id](event, job)
 
+        of_lines: Mapping[str, Handler] = {
+            "line_typed": outbound.line_typed,
+            "line_edited": changes.line_edited,
+            "line_deleted": changes.line_deleted,
+        }
+
+        async def found(event: LineFound, job: Job) -> None:
+            await of_lines[event.line.kind](event.line, job)
+
         self.worker = self.a_worker(
             self.store,
             self.jobs,
@@ -109,17 +125,19 @@ class Relay:
                     "sweep_all": self.catch_up.sweep_all,
                     "sweep": self.catch_up.sweep,
                     "came_back": self.catch_up.came_back,
-                    "line_typed": outbound.line_typed,
-                    "line_edited": changes.line_edited,
-                    "line_deleted": changes.line_deleted,
                     "hold_back_chosen": holding.hold_back,
                     "advice_due": advice.advice_due,
+                    **of_lines,
+                    "line_found": found,
+                    "read_back_all": read_back.read_back_all,
+                    "read_channel": read_back.read_channel,
+                    "read_thread": thread_reading.read_thread,
                     "send_reply": replies.send_reply,
                     "settle_reply": settling.settle_reply,
                     "mark_waiting": replies.mark_waiting,
                     "button_pressed": pressed,
                 },
-                coalesced=frozenset({"conversation_changed", "sweep"}),
+                coalesced=frozenset({"conversation_changed", "sweep", "read_channel"}),
                 farewells={
                     "line_typed": outbound.could_not_take,
                     "hold_back_chosen": holding.could_not_hold_back,
@@ -172,11 +190,11 @@ class Relay:
 
         await self.store.write(execute)
 
-    async def customer_writes(self, text: str) -> None:
+    async def customer_writes(self, text: str, *, conversation: ConversationId = ROBIN) -> None:
         """A message comes in, and its webhook is stored."""
-        message = self.social.customer_writes(BAKERY, ROBIN, text)
+        message = self.social.customer_writes(BAKERY, conversation, text)
         await self.jobs.put(
-            ConversationChanged(project_id=BAKERY, conversation_id=ROBIN, message_id=message.id)
+            ConversationChanged(project_id=BAKERY, conversation_id=conversation, message_id=message.id)
         )
 
     async def thread(self, text: str = "Hello?") -> MessageTs:
@@ -187,16 +205,9 @@ class Relay:
 
     def a_line(self, text: str, root: MessageTs | None, **more: object) -> LineTyped:
         """A line that a person has just typed, as the bridge is told of it."""
-        told: dict[str, object] = {
-            "team_id": TEAM,
-            "channel_id": SUPPORT,
-            "ts": self.chat.add_line(SUPPORT),
-            "thread_ts": root,
-            "user_id": BEN,
-            "text": text,
-            "received_at": self.clock(),
-        }
-        return LineTyped.model_validate(told | more)
+        return self.chat.say(
+            TEAM, SUPPORT, UserId(str(more.pop("user_id", BEN))), text, thread_ts=root, **more
+        )
 
     async def types(self, text: str, root: MessageTs | None, **more: object) -> LineTyped:
         """A person types a line, and the bridge is told."""

@@ -17,7 +17,7 @@ from bridge.content import Line, Notice, Origin
 from bridge.errors import StoreUnavailable, UnconfirmedError
 from bridge.events import Event, SlackEventReceived
 from bridge.ids import ChannelId, DeliveryId, MessageTs, TeamId, UserId
-from bridge.model import Channel, Person
+from bridge.model import Channel, Person, Reading
 from bridge.ports import Chat, Outgoing
 from sandbox.clock import SandboxClock
 from sandbox.faults import FaultKind
@@ -61,6 +61,9 @@ class Stage(Protocol):
     def marks(self, ts: MessageTs) -> set[str]: ...
     def posted(self, channel: ChannelId | None = None) -> list[tuple[MessageTs, MessageTs | None]]: ...
     def lose_next_answer(self) -> None: ...
+    def says(self, text: str, thread: MessageTs, *, by: UserId | None = None) -> MessageTs: ...
+    def edits(self, ts: MessageTs, text: str) -> None: ...
+    def restrict_reads(self) -> None: ...
 
 
 class FakeStage:
@@ -102,6 +105,16 @@ class FakeStage:
 
     def lose_next_answer(self) -> None:
         self.fake.fail_next(UnconfirmedError("slack_connection_lost"), method="post", when=When.AFTER)
+
+    def says(self, text: str, thread: MessageTs, *, by: UserId | None = None) -> MessageTs:
+        line = self.fake.say(self.team, self.support, by or self.anna, text, thread_ts=thread)
+        return MessageTs(line.ts)
+
+    def edits(self, ts: MessageTs, text: str) -> None:
+        self.fake.edit(self.support, ts, text)
+
+    def restrict_reads(self) -> None:
+        self.fake.reads = Reading.RESTRICTED
 
 
 class SlackStage:
@@ -148,6 +161,15 @@ class SlackStage:
 
     def lose_next_answer(self) -> None:
         self.slack.faults.add(End.SLACK, FaultKind.CUT_AFTER, "chat.postMessage", times=1)
+
+    def says(self, text: str, thread: MessageTs, *, by: UserId | None = None) -> MessageTs:
+        return MessageTs(self.slack.say(by or self.anna, self.support, text, thread_ts=thread))
+
+    def edits(self, ts: MessageTs, text: str) -> None:
+        self.slack.edit(self.support, ts, text)
+
+    def restrict_reads(self) -> None:
+        self.slack.limits.enabled = self.slack.limits.reads_are_restricted = True
 
 
 @asynccontextmanager

@@ -70,4 +70,5 @@ async def _parts(settings: Settings) -> AsyncIterator[doctor.Parts]:
             jollor=bridge.social,
             hooks=bridge.hooks,
             open_socket=open_socket if settings.slack.is_socket_mode else None,
+            threads=bridge.chat,
         )

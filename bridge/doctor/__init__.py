@@ -25,10 +25,12 @@ from bridge.doctor.ends import (
 )
 from bridge.doctor.finding import Finding, State, fine, problem, skipped
 from bridge.doctor.machine import ServerTime, check_address, check_clock, check_database
+from bridge.doctor.reading import Threads, check_reading
 from bridge.doctor.waiting import check_waiting
 from bridge.errors import BridgeError
 from bridge.links import links_of, project_name
-from bridge.model import Clock, Link
+from bridge.model import Clock, Link, Reading
+from bridge.relay import limits
 from bridge.settings import Settings
 from bridge.store import schema
 from bridge.store.engine import Store
@@ -44,6 +46,7 @@ class Parts:
     jollor: Jollor
     hooks: Hooks
     open_socket: Callable[[], Awaitable[object]] | None
+    threads: Threads
 
 
 OpenParts = Callable[[Settings], contextlib.AbstractAsyncContextManager[Parts]]
@@ -98,10 +101,18 @@ async def _of_parts(parts: Parts, *, has_links: bool) -> AsyncIterator[Finding]:
         return
     for link, name in links:
         yield await check_link(parts.channels, link, name, known)
+    if links:
+        yield await check_reading(parts.threads, *await parts.store.read(_reading))
     for project, name in dict.fromkeys((link.project, name) for link, name in links):
         yield await check_webhook(parts.jollor, parts.hooks, project, name)
     for finding in await parts.store.read(check_waiting):
         yield finding
+
+
+def _reading(conn: Connection) -> tuple[Reading | None, list[Link]]:
+    """Return what reading has shown so far, in the workspace of the oldest link, and the links."""
+    links = links_of(conn, None)
+    return (limits.reading(conn, links[0].team) if links else None), links
 
 
 def _named_links(conn: Connection) -> list[tuple[Link, str]]:

@@ -67,7 +67,7 @@ def give_sign(conn: Connection, now: datetime, worker: str, allowed: timedelta) 
 
 def note_absence(conn: Connection, now: datetime, allowed: timedelta) -> bool:
     """Record that nobody was there, if that is so; have everything swept and people told, once."""
-    last: datetime | None = conn.execute(select(func.max(workers.c.seen_at))).scalar()
+    last = last_sign(conn)
     if last is None or now - last <= allowed:
         return False
     dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
@@ -77,6 +77,12 @@ def note_absence(conn: Connection, now: datetime, allowed: timedelta) -> bool:
         return False
     put_in(conn, [NewJob(CameBack(began_at=last, ended_at=now)), NewJob(SweepAll())], now)
     return True
+
+
+def last_sign(conn: Connection) -> datetime | None:
+    """Return when a worker last gave a sign of life, None if none ever did."""
+    last: datetime | None = conn.execute(select(func.max(workers.c.seen_at))).scalar()
+    return last
 
 
 def outages_between(conn: Connection, first: datetime, last: datetime) -> Sequence[Outage]:

@@ -21,6 +21,7 @@ from bridge.events import (
     CleanUp,
     Event,
     LookForDelays,
+    ReadBackAll,
     RemindOfAlerts,
     RenewTokens,
     SweepAll,
@@ -64,6 +65,7 @@ RECURRING: tuple[Recurring, ...] = (
     Recurring(LookForDelays(), timedelta(seconds=10)),
     Recurring(WatchWebhooks(), timedelta(minutes=10)),
     Recurring(TellOfOutages(), timedelta(minutes=1)),
+    Recurring(ReadBackAll(is_routine=True), timedelta(minutes=30)),
     Recurring(RemindOfAlerts(), timedelta(hours=1)),
     Recurring(CleanUp(), timedelta(days=1)),
 )

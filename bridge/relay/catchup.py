@@ -16,16 +16,25 @@ from sqlalchemy import Connection, select
 
 from bridge.content import Notice, inert
 from bridge.deliveries import put_channel_post
-from bridge.events import CameBack, ConversationChanged, PostChanged, Sweep, SweepAll, event_adapter
+from bridge.events import (
+    CameBack,
+    ConversationChanged,
+    PostChanged,
+    ReadBackAll,
+    Sweep,
+    SweepAll,
+    event_adapter,
+)
 from bridge.ids import ChannelId, ConversationId, PostId, ProjectId, TeamId
 from bridge.links import links_of, project_name
 from bridge.mapping import KnownConversation, first_time, known_conversations, remember_inbox, seen_posts
 from bridge.model import Conversation, LinkKind, Target, TargetKind
 from bridge.ports import Social
 from bridge.queue.jobs import Job, JobState, NewJob, put_in
-from bridge.queue.presence import Outage, gap, note_absence
+from bridge.queue.presence import Outage, gap, last_sign, note_absence
 from bridge.relay.cards import Cards
 from bridge.relay.lost import LostWebhooks
+from bridge.relay.readback import after_gap
 from bridge.routing import choose
 from bridge.store.engine import Store
 from bridge.store.tables import jobs, projects
@@ -182,7 +191,7 @@ class CatchUp:
     # --- having been away ----------------------------------------------------------------------------
 
     async def came_back(self, event: CameBack, job: Job) -> None:
-        """Say where people look that the bridge was away, and what cannot be found out any more."""
+        """Look for lines typed meanwhile; say that the bridge was away, and what cannot be found out."""
         outage = Outage(event.began_at, event.ended_at)
         notice = Notice(
             text=f"The bridge was away {outage.span}. Messages and incoming posts of that time follow. "
@@ -194,6 +203,7 @@ class CatchUp:
             now = self._store.now(conn)
             if not first_time(conn, now, job.id):
                 return
+            put_in(conn, [after_gap(event.began_at, scale=self._scale)], now)
             for team, channel in _told_places(conn):
                 put_channel_post(conn, now, team, channel, "notice", notice)
 
@@ -220,12 +230,15 @@ def may_show_more(one: Conversation, known: KnownConversation | None, overlap: t
 
 
 async def came_back(store: Store, *, scale: float) -> None:
-    """Record how long no worker was there, if that was long, and have everything swept. At each start."""
+    """Record how long no worker was there, if that was long, and look through both ends. At each start."""
 
     def record(conn: Connection) -> None:
         now = store.now(conn)
-        if not note_absence(conn, now, gap(scale)):
-            put_in(conn, [NewJob(SweepAll())], now)
+        if note_absence(conn, now, gap(scale)):
+            return  # whoever is told of it has all looked through
+        last = last_sign(conn)
+        look = NewJob(ReadBackAll()) if last is None else after_gap(last, scale=scale)
+        put_in(conn, [NewJob(SweepAll()), look], now)
 
     await store.write(record)
 

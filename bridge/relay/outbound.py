@@ -22,9 +22,10 @@ from bridge.mapping import (
     update_line,
 )
 from bridge.model import Link, Mark, Person, TargetKind, Thread
-from bridge.policy import Decision, Internal, Refuse, Reply, Step, decide, why_ask
+from bridge.policy import Decision, Internal, Refuse, Reply, Step, decide, typed_at, why_ask
 from bridge.ports import Chat
 from bridge.queue.jobs import Job, NewJob, put_in
+from bridge.queue.presence import outages_between
 from bridge.relay.advice import put_advice
 from bridge.relay.cards import Cards
 from bridge.relay.marks import set_mark
@@ -74,7 +75,7 @@ class Outbound:
         if place is None:
             await self._outside.explain(event)
         else:
-            await self.line_in(place, event)
+            await self.line_in(place, event, edited_ts=event.edited_ts)
 
     async def place(self, event: Line) -> Place | None:
         """Return where a line stands. Raises `Snooze` while the root above it may turn out to be ours."""
@@ -184,7 +185,9 @@ class Outbound:
         """Put a reply in its lane, or ask first if it comes late."""
         thread, line = place.thread, intent.line
         is_overtaken = intents.is_overtaken(conn, line, thread.id)
-        question = why_ask(event, is_overtaken=is_overtaken, scale=self._scale)
+        typed = typed_at(event)
+        was_away = bool(outages_between(conn, typed, typed))
+        question = why_ask(event, is_overtaken=is_overtaken, scale=self._scale, was_away=was_away)
         if question is None:
             self._put_in_lane(conn, now, thread, line, intent.id, intent.due_at)
             put_advice(conn, now, intent, self._chosen_window(place.link))

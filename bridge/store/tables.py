@@ -172,6 +172,7 @@ teams = Table(
     Column("app_id", String(32)),
     Column("problem", Text),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("reads", String(12), comment="full, restricted: how much Slack lets us read, as far as seen"),
     comment="What auth.test said of each workspace",
 )
 
@@ -571,6 +572,15 @@ effects = Table(
     Column("job_id", BigId, primary_key=True, autoincrement=False),
     Column("at", UtcDateTime, nullable=False),
     comment="Jobs whose effect is recorded: one that runs again after a crash has no second one",
+)
+
+channels_read = Table(
+    "channels_read",
+    metadata,
+    Column("team", String(32), primary_key=True),
+    Column("channel_id", String(32), primary_key=True),
+    Column("read_to", UtcDateTime, nullable=False),
+    comment="Until when each channel was looked through for lines that no event told of",
 )
 
 outages = Table(

@@ -9,9 +9,13 @@ from enum import StrEnum
 
 from bridge.content import Content, Lines
 from bridge.errors import CannotTell, PermanentError, TargetDown
-from bridge.ids import ChannelId, MessageTs, TeamId, UserId
-from bridge.model import Channel, Clock, Mark, Person
-from bridge.ports import Outgoing, Posted
+from bridge.events import LineTyped
+from bridge.ids import ChannelId, MessageTs, TeamId, UserId, ts_order
+from bridge.model import Channel, Clock, Mark, Person, Reading
+from bridge.ports import ChannelThreads, Outgoing, Posted, ThreadLines, ThreadNews
+
+SHORT_PAGE = 15
+"""Messages in a page of an install that may read little."""
 
 
 class When(StrEnum):
@@ -85,7 +89,10 @@ class FakeChat:
     can_join: bool = True
     _channels: dict[ChannelId, Channel] = field(default_factory=dict)
     _people: dict[UserId, Person] = field(default_factory=dict)
+    reads: Reading = Reading.FULL
+    """RESTRICTED: pages of 15; that there is only one a minute is for tests to script (`fail_next`)."""
     _lines: set[tuple[ChannelId, MessageTs]] = field(default_factory=set)
+    _typed: dict[tuple[ChannelId, MessageTs], LineTyped] = field(default_factory=dict)
     _failures: deque[_Failure] = field(default_factory=deque)
     _last_ts: int = 0
 
@@ -115,9 +122,42 @@ class FakeChat:
         self._lines.add((channel, ts))
         return ts
 
+    def say(
+        self,
+        team: TeamId,
+        channel: ChannelId,
+        user: UserId,
+        text: str,
+        *,
+        thread_ts: MessageTs | None,
+        **more: object,
+    ) -> LineTyped:
+        """A person typed a line; returns what an event would tell of it."""
+        told: dict[str, object] = {
+            "team_id": team,
+            "channel_id": channel,
+            "ts": self.add_line(channel),
+            "thread_ts": thread_ts,
+            "user_id": user,
+            "text": text,
+            "received_at": self.now(),
+        }
+        line = LineTyped.model_validate(told | more)
+        self._lines.add((channel, MessageTs(line.ts)))
+        self._typed[channel, MessageTs(line.ts)] = line
+        return line
+
+    def edit(self, channel: ChannelId, ts: MessageTs, text: str) -> MessageTs:
+        """Its writer changed a line; returns when, as Slack tells it."""
+        edited = self._new_ts()
+        change = {"text": text, "edited_ts": edited}
+        self._typed[channel, ts] = self._typed[channel, ts].model_copy(update=change)
+        return edited
+
     def remove(self, channel: ChannelId, ts: MessageTs) -> None:
         """A person deleted a message, be it theirs or the bridge's."""
         self._lines.discard((channel, ts))
+        self._typed.pop((channel, ts), None)
         self.posts = [post for post in self.posts if (post.outgoing.channel, post.ts) != (channel, ts)]
 
     def fail_next(
@@ -188,6 +228,33 @@ class FakeChat:
                 return Posted(post.ts, post.thread_ts)
         return None
 
+    async def threads(self, team: TeamId, channel: ChannelId) -> ChannelThreads:
+        failure = self._begin("threads")
+        self._need_open(team, channel)
+        self._end(failure)
+        roots = sorted((post.ts for post in self.roots(channel)), key=ts_order, reverse=True)
+        is_cut = self.reads is Reading.RESTRICTED and len(roots) > SHORT_PAGE
+        shown = roots[:SHORT_PAGE] if is_cut else roots
+        news = [ThreadNews(root, replies[-1]) for root in shown if (replies := self._replies(channel, root))]
+        return ChannelThreads(tuple(news), shown[-1] if is_cut else None, self.reads if is_cut else None)
+
+    async def lines(
+        self, team: TeamId, channel: ChannelId, root: MessageTs, *, since: MessageTs
+    ) -> ThreadLines | None:
+        failure = self._begin("lines")
+        self._need_open(team, channel)
+        self._end(failure)
+        if not self._exists(channel, root):
+            return None
+        page = [ts for ts in self._replies(channel, root) if ts_order(ts) > ts_order(since)]
+        is_cut = self.reads is Reading.RESTRICTED and len(page) > SHORT_PAGE
+        page = page[:SHORT_PAGE] if is_cut else page
+        typed = [self._typed[channel, ts] for ts in page if (channel, ts) in self._typed]
+        found = tuple(self._as_found(line) for line in typed)
+        return ThreadLines(
+            found, frozenset(page), page[-1] if is_cut else None, self.reads if is_cut else None
+        )
+
     async def whisper(
         self,
         team: TeamId,
@@ -255,6 +322,18 @@ class FakeChat:
     def _new_ts(self) -> MessageTs:
         self._last_ts = max(self._last_ts + 1, int(self.now().timestamp() * 1_000_000))
         return MessageTs(f"{self._last_ts // 1_000_000}.{self._last_ts % 1_000_000:06d}")
+
+    def _replies(self, channel: ChannelId, root: MessageTs) -> list[MessageTs]:
+        """What stands below a root, oldest first."""
+        ours = (p.ts for p in self.posts if p.outgoing.channel == channel and p.thread_ts == root)
+        theirs = (
+            ts for (place, ts), line in self._typed.items() if (place, line.thread_ts) == (channel, root)
+        )
+        return sorted((*ours, *theirs), key=ts_order)
+
+    def _as_found(self, line: LineTyped) -> LineTyped:
+        mark = next(iter(self.marks_of(ChannelId(line.channel_id), MessageTs(line.ts))), None)
+        return line.model_copy(update={"is_found": True, "received_at": self.now(), "mark": mark})
 
     def _known(self, team: TeamId, channel: ChannelId) -> Channel:
         known = self._channels.get(channel)

@@ -22,10 +22,12 @@ from bridge.doctor import Parts, examine
 from bridge.doctor.ends import SCOPES, check_jollor, check_link, check_slack, check_webhook
 from bridge.doctor.finding import Finding, State, wrong_settings
 from bridge.doctor.machine import check_address, check_clock, check_database, server_time
-from bridge.errors import PermanentError, TargetDown
+from bridge.doctor.reading import check_reading
+from bridge.errors import PermanentError, Snooze, TargetDown
 from bridge.ids import ChannelId, LinkId, ProjectId, TeamId
-from bridge.model import Channel, Link, LinkKind, Project, Webhook
-from bridge.ports import WebhookSecret
+from bridge.model import Channel, Link, LinkKind, Project, Reading, Webhook
+from bridge.ports import ChannelThreads, WebhookSecret
+from bridge.relay import limits
 from bridge.settings import BridgeSettings, JollorSettings, Settings, SlackSettings
 from bridge.store import pauses, schema
 from bridge.store.engine import Store
@@ -58,6 +60,9 @@ class FakeEnds:
     stored: WebhookSecret | None = field(default_factory=lambda: WebhookSecret("s3cret", is_linked=True))
     public: bool = True
     away: frozenset[str] = frozenset()
+    shown: ChannelThreads = field(default_factory=lambda: ChannelThreads((), None, None))
+    reads_allowed: int = 2
+    reads: int = 0
 
     def _reach(self, what: str) -> None:
         if what in self.away:
@@ -73,6 +78,13 @@ class FakeEnds:
     async def channel(self, team: TeamId, channel: ChannelId) -> Channel:
         self._reach("channel")
         return self.place
+
+    async def threads(self, team: TeamId, channel: ChannelId) -> ChannelThreads:
+        self._reach("threads")
+        self.reads += 1
+        if self.reads > self.reads_allowed:
+            raise Snooze("reads_limited", delay=timedelta(seconds=60))
+        return self.shown
 
     async def projects(self) -> Sequence[Project]:
         self._reach("projects")
@@ -339,7 +351,7 @@ async def examined(bridge: BridgeSettings, ends: FakeEnds) -> list[Finding]:
     @contextlib.asynccontextmanager
     async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         async with Store(settings.bridge.database_url.get_secret_value()) as store:
-            yield Parts(store, ends, ends, ends, ends, None)
+            yield Parts(store, ends, ends, ends, ends, None, ends)
 
     return [
         finding async for finding in examine(all_of(bridge), open_parts, server_time=time_of, now=lambda: NOW)
@@ -360,6 +372,7 @@ async def test_all_is_well_when_every_finding_is_ok(sqlite_url: str, tmp_path: P
         "Slack scopes",
         "Jollor sign-in",
         "link Bakery to C1",
+        "Slack reading",
         "webhook of Bakery",
         "pauses",
     ]
@@ -434,3 +447,50 @@ def test_wrong_settings_are_one_finding_each() -> None:
 def test_the_scopes_that_are_checked_are_those_of_the_manifest(name: str) -> None:
     manifest = yaml.safe_load((Path(__file__).parents[2] / "manifests" / name).read_text())
     assert set(SCOPES) == set(manifest["oauth_config"]["scopes"]["bot"])
+
+
+# --- reading -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stored", list(Reading))
+async def test_how_much_may_be_read_is_known_from_what_was_read(stored: Reading) -> None:
+    ends = FakeEnds()
+    finding = await check_reading(ends, stored, [A_LINK])
+    assert ends.reads == 0
+    assert finding.state is State.OK
+    assert ("one read a minute" in finding.says) is (stored is Reading.RESTRICTED)
+    assert ("Delayed Events" in finding.advice) is (stored is Reading.RESTRICTED)
+
+
+@pytest.mark.parametrize(
+    ("shown", "allowed", "says", "reads"),
+    [
+        (Reading.FULL, 1, "full", 1),
+        (Reading.RESTRICTED, 1, "one read a minute", 1),
+        (None, 2, "full", 2),
+        (None, 1, "one read a minute", 2),
+    ],
+)
+async def test_otherwise_two_reads_at_most_find_out(
+    shown: Reading | None, allowed: int, says: str, reads: int
+) -> None:
+    ends = FakeEnds(shown=ChannelThreads((), None, shown), reads_allowed=allowed)
+    alerts = dataclasses.replace(A_LINK, kind=LinkKind.ALERT)
+    finding = await check_reading(ends, None, [alerts, A_LINK])
+    assert says in finding.says
+    assert ends.reads == reads
+
+
+async def test_without_a_channel_for_answers_or_without_slack_it_says_so() -> None:
+    alerts = dataclasses.replace(A_LINK, kind=LinkKind.ALERT)
+    assert (await check_reading(FakeEnds(), None, [alerts])).state is State.SKIPPED
+    away = await check_reading(FakeEnds(away=frozenset({"threads"})), None, [A_LINK])
+    assert (away.state, away.says) == (State.PROBLEM, "Slack cannot be reached.")
+
+
+async def test_what_was_read_before_is_taken_from_the_database(sqlite_url: str, tmp_path: Path) -> None:
+    await a_database(sqlite_url, tmp_path)
+    async with Store(sqlite_url) as store:
+        await store.write(lambda conn: limits.note_reading(conn, NOW, TEAM, Reading.RESTRICTED))
+    found = await examined(settings_of(sqlite_url), FakeEnds())
+    assert ["one read a minute" in one.says for one in found if one.check == "Slack reading"] == [True]

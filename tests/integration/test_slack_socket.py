@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from random import Random
 
 import pytest
@@ -23,7 +24,7 @@ from sandbox.wire import Direction, End, WireEntry
 from slack_app.app import build_app
 from slack_app.chat import SlackChat
 from slack_app.clients import Clients, OneToken
-from slack_app.socket import SocketMode
+from slack_app.socket import OnReturn, SocketMode
 from tests.slack_stage import FakeInbox, eventually, now
 
 
@@ -50,7 +51,9 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(*, app_token: str | None = None, timeout_s: float = 5) -> AsyncIterator[Scene]:
+async def scene(
+    *, app_token: str | None = None, timeout_s: float = 5, on_return: OnReturn | None = None
+) -> AsyncIterator[Scene]:
     slack = await SimulatedSlack.start(limits=Limits(enabled=False), clock=SandboxClock(scale=50))
     slack.switches.socket_mode = True
     anna = slack.add_user("Anna", is_admin=True)
@@ -66,6 +69,7 @@ async def scene(*, app_token: str | None = None, timeout_s: float = 5) -> AsyncI
                 heartbeat_s=0.5,
                 first_pause_s=0.02,
                 jitter=Random(1),
+                on_return=on_return,
             )
             async with mode:
                 yield Scene(slack, inbox, mode, clients, anna, support)
@@ -75,6 +79,29 @@ async def scene(*, app_token: str | None = None, timeout_s: float = 5) -> AsyncI
 
 def opened(slack: SimulatedSlack) -> int:
     return len(slack.wire.entries(direction=Direction.IN, operation="apps.connections.open"))
+
+
+async def test_each_return_says_how_long_there_was_no_connection() -> None:
+    silences: list[float] = []
+
+    async def returned(silent_for: timedelta) -> None:
+        silences.append(silent_for.total_seconds())
+
+    async with scene(on_return=returned) as here:
+        await here.connected()
+        assert len(silences) == 1  # the first connection
+        await here.slack.sockets.disconnect("warning", close=False)
+        await eventually(lambda: opened(here.slack) == 2)
+        await here.connected()
+        began = asyncio.get_running_loop().time()
+        await here.slack.down()
+        await eventually(lambda: not here.mode.connected.is_set())
+        await eventually(lambda: here.mode.problem)
+        await here.slack.up()
+        await eventually(here.mode.connected.is_set)
+        took = asyncio.get_running_loop().time() - began
+    assert len(silences) == 2, "a connection that is replaced in time leaves no gap"
+    assert 0 < silences[1] <= took
 
 
 async def test_an_event_is_stored_and_then_acknowledged() -> None:

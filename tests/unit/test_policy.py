@@ -139,6 +139,35 @@ def test_a_line_that_took_longer_than_ten_minutes_to_the_bridge_is_asked_for(
     assert question == (words and f"This was typed {words} before it reached the bridge. Send it now?")
 
 
+@pytest.mark.parametrize(
+    ("age", "words"),
+    [
+        (timedelta(minutes=9), None),
+        (timedelta(minutes=25), "25 minutes"),
+        (timedelta(minutes=50), "50 minutes"),
+        (timedelta(minutes=75), "1 hour"),
+        (timedelta(hours=2), "2 hours"),
+        (timedelta(hours=30), "30 hours"),
+        (timedelta(days=3), "3 days"),
+    ],
+)
+def test_a_late_line_that_was_found_by_reading_says_since_when_it_stands_there(
+    age: timedelta, words: str | None
+) -> None:
+    line = a_line(age=age, is_found=True)
+    question = why_ask(line, is_overtaken=False, scale=1.0, was_away=True)
+    assert question == (words and f"This was typed {words} ago while I was away. Send it now?")
+    question = why_ask(line, is_overtaken=False, scale=1.0)
+    assert question == (words and f"This was typed {words} ago, and Slack did not tell me then. Send it now?")
+
+
+def test_ages_below_a_minute_are_told_too_since_tests_scale_time() -> None:
+    line = a_line(age=timedelta(seconds=20), is_found=True)
+    assert "typed 20 seconds ago" in (why_ask(line, is_overtaken=False, scale=60.0) or "")
+    line = a_line(age=timedelta(seconds=0.4), is_found=True)
+    assert "typed a moment ago" in (why_ask(line, is_overtaken=False, scale=6000.0) or "")
+
+
 def test_the_ten_minutes_are_scaled_as_all_waiting_times_are() -> None:
     line = a_line(age=timedelta(seconds=31))
     assert why_ask(line, is_overtaken=False, scale=20.0) == (

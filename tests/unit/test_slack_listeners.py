@@ -10,10 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.content import ActionId
-from bridge.ids import ChannelId, TeamId, UserId
+from bridge.ids import ChannelId, TeamId, UserId, to_ts
 from slack_app.cache import Cache
 from slack_app.channels import to_channel
-from slack_app.ids import is_channel_id, is_user_id, to_ts
+from slack_app.ids import is_channel_id, is_user_id
 from slack_app.listeners.buttons import presses
 from slack_app.listeners.shortcuts import choice
 from slack_app.people import stranger, to_person

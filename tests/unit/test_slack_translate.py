@@ -58,6 +58,22 @@ def line(event: dict[str, Any], **more: Any) -> LineTyped:
 # --- lines -------------------------------------------------------------------------------------------
 
 
+def test_a_line_that_is_read_later_tells_when_it_was_edited() -> None:
+    assert line(typed()).edited_ts is None
+    read = line(typed(edited={"user": "U1", "ts": "1700000009.000000"}))
+    assert (read.text, read.edited_ts) == ("hello", "1700000009.000000")
+    assert read.as_edited() == LineEdited(
+        team_id="T1",
+        channel_id="C1",
+        ts="1700000001.000100",
+        thread_ts="1700000000.000100",
+        user_id="U1",
+        text="hello",
+        client_msg_id="m-1",
+        edited_ts="1700000009.000000",
+    )
+
+
 def test_a_reply_in_a_thread_is_a_line() -> None:
     assert line(typed()) == LineTyped(
         team_id="T1",

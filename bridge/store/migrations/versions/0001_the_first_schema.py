@@ -67,6 +67,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_buckets")),
     )
     op.create_table(
+        "channels_read",
+        sa.Column("team", sa.String(length=32), nullable=False),
+        sa.Column("channel_id", sa.String(length=32), nullable=False),
+        sa.Column("read_to", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("team", "channel_id", name=op.f("pk_channels_read")),
+        comment="Until when each channel was looked through for lines that no event told of",
+    )
+    op.create_table(
         "conversations",
         sa.Column("project_id", sa.Text(), nullable=False),
         sa.Column("conversation_id", sa.Text(), nullable=False),
@@ -577,6 +585,12 @@ def upgrade() -> None:
         sa.Column("app_id", sa.String(length=32), nullable=True),
         sa.Column("problem", sa.Text(), nullable=True),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "reads",
+            sa.String(length=12),
+            nullable=True,
+            comment="full, restricted: how much Slack lets us read, as far as seen",
+        ),
         sa.PrimaryKeyConstraint("team", name=op.f("pk_teams")),
         comment="What auth.test said of each workspace",
     )
