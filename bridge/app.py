@@ -40,6 +40,7 @@ from bridge.relay.outbound import Outbound
 from bridge.relay.posts import Posts
 from bridge.relay.replies import Replies
 from bridge.relay.settling import Settling
+from bridge.relay.unread import Unread
 from bridge.relay.upkeep import Upkeep
 from bridge.sender import Sender
 from bridge.settings import JollorSettings, Settings
@@ -279,6 +280,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         undo_window=timedelta(seconds=bridge.settings.bridge.undo_window_s),
         scale=scale,
     )
+    unread = Unread(bridge.store, cards)
     settling = Settling(bridge.store, bridge.chat, bridge.social, cards, scale=scale)
     replies = Replies(bridge.store, bridge.social, cards, settling, scale=scale)
     catch_up = CatchUp(bridge.store, bridge.social)
@@ -338,11 +340,11 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         farewells={
             "button_pressed": commands.could_not_do,
             "command_given": commands.could_not_do,
-            "conversation_changed": inbound.could_not_read,
-            "message_hinted": inbound.could_not_read,
-            "message_missing": inbound.could_not_read,
+            "conversation_changed": unread.message_not_read,
+            "message_hinted": unread.message_not_read,
+            "message_missing": unread.message_not_read,
             "settle_reply": settling.could_not_settle,
-            "post_changed": posts.post_not_read,
+            "post_changed": unread.post_not_read,
             "send_reply": replies.could_not_send,
             "slack_event": slack_event_lost,
         },

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
-from bridge.content import LinkRow, ProjectRow, StatusAnswer, StatusFact
-from bridge.deliveries import WAITING, State, channel_target
+from bridge.content import LinkRow, ProjectRow, StatusAnswer, StatusFact, TraceAnswer, TraceHop
+from bridge.deliveries import WAITING, State, channel_target, dead
 from bridge.ids import ProjectId, TeamId
 from bridge.intents import IntentState
 from bridge.links import links_of, project_name
@@ -18,12 +18,13 @@ from bridge.queue.jobs import JobState
 from bridge.store import pauses
 from bridge.store.engine import Store
 from bridge.store.tables import alerts, deliveries, intents, jobs, projects, webhooks, workers
+from bridge.trace import traced
+from bridge.trace.words import because, capital, delivery_in_words, kind_in_words
 from bridge.webhooks import WebhookState
 
 ALIVE = timedelta(seconds=60)
-
-_CODE = re.compile(r"^[a-z0-9_]+: ")
-"""What stands before a sentence in the reason of a job: for the log, not for people."""
+LATEST = 3
+"""Of the dead letters so many are told in a status."""
 
 _WEBHOOK: dict[str, str] = {
     WebhookState.BEING_MADE: "its webhook is not set up to the end: link it again",
@@ -69,6 +70,12 @@ class Queries:
             is_healthy=not problems,
             dashboard_url=f"{self._dashboard_url}/projects/{project.id}",
         )
+
+    async def trace(self, team: TeamId, asked: str) -> TraceAnswer:
+        """Return what `/jollor trace` says. Raises `PermanentError` if `asked` is nothing known here."""
+        found = await self._store.read(lambda conn: traced(conn, self._store.now(conn), team, asked))
+        hops = tuple(TraceHop.model_validate(asdict(hop)) for hop in found.hops)
+        return TraceAnswer(about=found.about, hops=hops, remarks=found.remarks)
 
     async def status(self, team: TeamId) -> StatusAnswer:
         """Return what `/jollor status` says."""
@@ -134,24 +141,48 @@ def _dead(conn: Connection) -> StatusFact:
     ).scalar_one()
     if not count and not refused:
         return StatusFact(label="Given up", value="nothing")
-    value = f"{count} jobs, {refused} messages to Slack; see `jollor-slack jobs list`"
+    latest = "\n".join(f"– {at:%Y-%m-%d %H:%M} UTC: {what}: {why}" for at, what, why in _latest_dead(conn))
+    value = (
+        f"{_counted(count, 'job')}, {_counted(refused, 'message')} to Slack. "
+        f"`jollor-slack jobs list` shows them, `jobs retry` runs them again. The latest:\n{latest}"
+    )
     return StatusFact(label="Given up", value=value, is_fine=False)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _latest_dead(conn: Connection) -> list[tuple[datetime, str, str]]:
+    """Return the newest dead letters: when, what and why, in words."""
+    newest = (
+        select(jobs.c.finished_at, jobs.c.kind, jobs.c.reason)
+        .where(jobs.c.state == JobState.DISCARDED)
+        .order_by(jobs.c.finished_at.desc())
+        .limit(LATEST)
+    )
+    found = [(at, kind_in_words(kind), because(reason)) for at, kind, reason in conn.execute(newest)]
+    found += [
+        (
+            one["finished_at"],
+            capital(delivery_in_words(one["act"], one["kind"], one["mark"])),
+            because(one["reason"]),
+        )
+        for one in dead(conn, LATEST, newest_first=True)
+    ]
+    return sorted(found, reverse=True)[:LATEST]
 
 
 def _pauses(conn: Connection, team: TeamId) -> list[StatusFact]:
     return [
         StatusFact(
             label=f"Paused since {pause.since:%Y-%m-%d %H:%M} UTC: {what}",
-            value=f"{_sentence(pause.reason)} Nothing is lost; it goes on by itself.",
+            value=f"{because(pause.reason)} Nothing is lost; it goes on by itself.",
             is_fine=False,
         )
         for pause in pauses.current(conn)
         if (what := _target(conn, pause.target, team)) is not None
     ]
-
-
-def _sentence(reason: str) -> str:
-    return _CODE.sub("", reason)
 
 
 def _target(conn: Connection, target: str, team: TeamId) -> str | None:
@@ -179,7 +210,7 @@ def _away(conn: Connection, project: ProjectId, links: Sequence[Link]) -> list[s
     targets = {f"project:{project}", "jollor"}
     targets |= {target for link in links for target in (f"team:{link.team}", _channel(link))}
     waiting = [pause for pause in pauses.current(conn) if links and pause.target in targets]
-    return [f"paused since {pause.since:%H:%M} UTC: {_sentence(pause.reason)}" for pause in waiting]
+    return [f"paused since {pause.since:%H:%M} UTC: {because(pause.reason)}" for pause in waiting]
 
 
 def _channel(link: Link) -> str:

@@ -20,6 +20,7 @@ from bridge.relay.inbound import Inbound
 from bridge.relay.outbound import Outbound
 from bridge.relay.replies import Replies
 from bridge.relay.settling import Settling
+from bridge.relay.unread import Unread
 from bridge.sender import Sender
 from bridge.store.engine import Store
 from bridge.store.tables import intents, jobs, links
@@ -58,6 +59,7 @@ class Relay:
         window = timedelta(seconds=self.undo_window_s)
         inbound = Inbound(self.store, self.social, cards)
         outbound = self.outbound = Outbound(self.store, self.chat, cards, undo_window=window)
+        unread = Unread(self.store, cards)
         settling = Settling(self.store, self.chat, self.social, cards)
         replies = Replies(self.store, self.social, cards, settling)
         presses: Mapping[str, Handler] = {
@@ -90,7 +92,8 @@ class Relay:
                     "line_typed": outbound.could_not_take,
                     "send_reply": replies.could_not_send,
                     "settle_reply": settling.could_not_settle,
-                    "message_missing": inbound.could_not_read,
+                    "conversation_changed": unread.message_not_read,
+                    "message_missing": unread.message_not_read,
                 },
             ),
         )

@@ -1,22 +1,41 @@
-"""`jobs`: the queue and its dead letters. Needs the database and nothing else."""
+"""`jobs`: the queue and its dead letters. Needs the database and nothing else.
+
+Dead letters are jobs that were given up, and messages to Slack that were; the latter begin with a "d".
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
 import typer
-from sqlalchemy import select
+from sqlalchemy import Connection, select
+from sqlalchemy.engine import RowMapping
 
 from bridge.cli import opening
-from bridge.cli.output import Value, plain, show, show_json, words
+from bridge.cli.output import Row, Value, plain, show, show_json, words
+from bridge.deliveries import DeliveryNumber, dead, drop_dead, numbered, retry_dead
 from bridge.errors import PermanentError
 from bridge.ids import JobId
 from bridge.queue.job import JobState, JobView
 from bridge.queue.jobs import Jobs
-from bridge.store.attempts import AttemptView
+from bridge.relay.mending import Mending
+from bridge.store.attempts import AttemptView, history
+from bridge.store.engine import Store
 from bridge.store.tables import jobs as table
+from bridge.trace import (
+    Hop,
+    because,
+    delivery_hops,
+    delivery_in_words,
+    followed,
+    in_order,
+    job_trace,
+    kind_in_words,
+)
 
 T = TypeVar("T")
 
@@ -28,8 +47,19 @@ CHUNK = 500
 UNFINISHED = [JobState.AVAILABLE, JobState.RUNNING, JobState.DISCARDED]
 WRITTEN_BY_PEOPLE = frozenset({"text", "body", "rest", "response_url"})
 """Members of a job that hold what somebody wrote, or a secret address: not for a screen."""
+NUMBER = re.compile(r"(?P<of>d?)(?P<number>[0-9]{1,18})")
+MENTION = re.compile(r"<[#@](\w+)>")
 
-Ids = Annotated[list[int], typer.Argument(help="Numbers of jobs.", metavar="ID...")]
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What was named on the command line."""
+
+    jobs: tuple[JobId, ...] = ()
+    deliveries: tuple[DeliveryNumber, ...] = ()
+
+
+Ids = Annotated[list[str], typer.Argument(help="Numbers of jobs (7) or messages (d7).", metavar="ID...")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -38,72 +68,197 @@ def list_(
     state: Annotated[
         list[JobState] | None, typer.Option(help="Only jobs of this state; may be repeated.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the oldest first.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many of each, the oldest first.")] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List what waits, runs or was given up (discarded: a dead letter)."""
-    found = opening.run(_with_jobs(lambda jobs: jobs.listed(state or UNFINISHED, limit)))
-    show([_row(job) for job in found], as_json=as_json, empty="There are no such jobs.")
+    """List what waits, runs or was given up (discarded: a dead letter; messages to Slack begin with d)."""
+    wanted = state or UNFINISHED
+
+    async def look(store: Store) -> list[Row]:
+        found: list[Row] = [_row(job) for job in await Jobs(store).listed(wanted, limit)]
+        if JobState.DISCARDED in wanted:
+            found += [_delivery_facts(one) for one in await store.read(lambda conn: dead(conn, limit))]
+        return found
+
+    rows = opening.run(_with_store(look))
+    show(
+        rows if as_json else [_readable(row) for row in rows],
+        as_json=as_json,
+        empty="There are no such jobs.",
+    )
 
 
 @commands.command("show")
-def show_(id_: Annotated[int, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
-    """Show one job and each attempt, with time, outcome and reason."""
-    found = opening.run(_with_jobs(lambda jobs: jobs.shown(JobId(id_))))
-    if found is None:
-        raise PermanentError("no_such_job", user_message=f"There is no job {id_}.")
-    job, attempts = found
-    facts = {**_row(job), "max_attempts": job.max_attempts, "about": _about(job)}
-    history = [_attempt(attempt) for attempt in attempts]
+def show_(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="A job (7) or a message to Slack (d7).")],
+    as_json: AsJson = False,
+) -> None:
+    """Show one job: each attempt, and each hop of what it was about, with time and reason in words."""
+    named = _named([id_])
+    if named.deliveries:
+        shown = opening.run(
+            _with_store(lambda store: store.read(lambda conn: _delivery(conn, *named.deliveries)))
+        )
+    else:
+        shown = opening.run(_with_store(lambda store: _job(store, *named.jobs)))
+    facts, attempts, hops, after = shown
     if as_json:
-        show_json({**facts, "attempts": history})
+        listed = {
+            "attempts": attempts,
+            "hops": [_hop(hop) for hop in hops],
+            "followed": [_hop(hop) for hop in after],
+        }
+        show_json({**facts, **listed})
         return
     for name, value in facts.items():
         text = json.dumps(value) if name == "about" else words(value)
-        print(f"{name.replace('_', ' '):<14}{plain(text)}")
+        print(f"{name.replace('_', ' '):<14}{plain(because(text) if name == 'reason' else text)}")
     print()
-    show(history, as_json=False, empty="It has not failed so far.")
+    show([_hop_row(hop) for hop in hops], as_json=False, empty="It has left no trace.")
+    if not any(attempt["outcome"] in ("failed", "discarded", "refused", "lost") for attempt in attempts):
+        print("\nIt has not failed so far.")
+    if after:
+        print("\nWhat it was about:\n")
+        show([_hop_row(hop) for hop in after], as_json=False, empty="")
 
 
 @commands.command()
 def retry(
-    ids: Annotated[list[int] | None, typer.Argument(help="Numbers of jobs.", metavar="ID...")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Argument(help="Numbers of jobs (7) or messages (d7).", metavar="ID...")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
 ) -> None:
     """Run dead letters again, next in their lane, several oldest first."""
     if every == bool(ids):
         raise typer.BadParameter("Name jobs by number, or --all")
+    named = None if every else _named(ids or [])
 
-    wanted = [JobId(id_) for id_ in ids or []]
-    done = opening.run(_retry_all() if every else _with_jobs(lambda jobs: jobs.retry(wanted)))
-    _say(done, "will run again", "only discarded or cancelled jobs can be run again")
+    async def again(store: Store) -> tuple[int, int]:
+        given = await store.read(_all_dead) if named is None else named
+        return await _retry(store, given)
+
+    _say(opening.run(_with_store(again)), "will run again", "will be sent again", RETRIED_NOTHING)
 
 
 @commands.command()
 def cancel(ids: Ids) -> None:
-    """Cancel jobs that are not running."""
-    done = opening.run(_with_jobs(lambda jobs: jobs.cancel([JobId(id_) for id_ in ids])))
-    _say(done, "cancelled", "only jobs that wait or were given up can be cancelled")
+    """Cancel jobs that are not running, and take messages off the dead letters."""
+    named = _named(ids)
+
+    async def end(store: Store) -> tuple[int, int]:
+        done = await Mending(store).cancel(named.jobs)
+        return done, await store.write(lambda conn: drop_dead(conn, store.now(conn), named.deliveries))
+
+    _say(opening.run(_with_store(end)), "cancelled", "dropped", CANCELLED_NOTHING)
 
 
-async def _with_jobs(ask: Callable[[Jobs], Awaitable[T]]) -> T:
+RETRIED_NOTHING = (
+    "only discarded or cancelled jobs can be run again, and messages to Slack that were given up and "
+    "whose place nothing newer has taken"
+)
+CANCELLED_NOTHING = (
+    "only jobs that wait or were given up can be cancelled, and messages to Slack that were given up"
+)
+
+
+async def _with_store(ask: Callable[[Store], Awaitable[T]]) -> T:
     async with opening.open_store(opening.own_settings()) as store:
-        return await ask(Jobs(store))
+        return await ask(store)
 
 
-async def _retry_all() -> int:
+def _named(ids: Iterable[str]) -> Named:
+    jobs, deliveries = [], []
+    for id_ in ids:
+        found = NUMBER.fullmatch(id_.strip().lower())
+        if found is None:
+            raise typer.BadParameter(
+                f"{id_!r} is no number of a job (7) or of a message to Slack (d7)", param_hint="'ID'"
+            )
+        if found["of"]:
+            deliveries.append(DeliveryNumber(int(found["number"])))
+        else:
+            jobs.append(JobId(int(found["number"])))
+    return Named(tuple(jobs), tuple(deliveries))
+
+
+def _all_dead(conn: Connection) -> Named:
     """Those that are dead letters now; one that fails again meanwhile is not tried for ever."""
-    async with opening.open_store(opening.own_settings()) as store:
-        dead = select(table.c.id).where(table.c.state == JobState.DISCARDED).order_by(table.c.id)
-        ids = await store.read(lambda conn: [JobId(id_) for id_ in conn.execute(dead).scalars()])
-        chunks = [ids[at : at + CHUNK] for at in range(0, len(ids), CHUNK)]
-        return sum([await Jobs(store).retry(chunk) for chunk in chunks])
+    discarded = select(table.c.id).where(table.c.state == JobState.DISCARDED).order_by(table.c.id)
+    ids = [JobId(id_) for id_ in conn.execute(discarded).scalars()]
+    return Named(tuple(ids), tuple(DeliveryNumber(one["seq"]) for one in dead(conn)))
 
 
-def _say(count: int, what: str, otherwise: str) -> None:
-    if not count:
+async def _retry(store: Store, named: Named) -> tuple[int, int]:
+    done = [await Mending(store).retry(chunk) for chunk in _chunks(named.jobs)]
+    sent = await store.write(lambda conn: retry_dead(conn, store.now(conn), named.deliveries))
+    return sum(done), sent
+
+
+def _chunks(numbers: Sequence[T]) -> list[Sequence[T]]:
+    return [numbers[at : at + CHUNK] for at in range(0, len(numbers), CHUNK)]
+
+
+def _say(counts: tuple[int, int], of_jobs: str, of_messages: str, otherwise: str) -> None:
+    jobs, messages = counts
+    if not jobs and not messages:
         raise PermanentError("nothing_changed", user_message=f"Nothing changed: {otherwise}.")
-    print(f"{count} {'job' if count == 1 else 'jobs'} {what}.")
+    if jobs:
+        print(f"{jobs} {'job' if jobs == 1 else 'jobs'} {of_jobs}.")
+    if messages:
+        print(f"{messages} {'message' if messages == 1 else 'messages'} to Slack {of_messages}.")
+
+
+# --- one job, one message ----------------------------------------------------------------------------
+
+Shown = tuple[dict[str, Value], list[dict[str, Value]], tuple[Hop, ...], tuple[Hop, ...]]
+"""Facts, recorded attempts, hops, and the hops of what it was about."""
+
+
+async def _job(store: Store, id_: JobId) -> Shown:
+    found = await Jobs(store).shown(id_)
+    if found is None:
+        raise PermanentError("no_such_job", user_message=f"There is no job {id_}.")
+    job, attempts = found
+    facts = {
+        **_row(job),
+        "does": kind_in_words(job.kind),
+        "max_attempts": job.max_attempts,
+        "about": _about(job),
+    }
+    hops, after = await store.read(lambda conn: (job_trace(conn, job), followed(conn, job)))
+    return facts, [_attempt(attempt) for attempt in attempts], hops, after
+
+
+def _delivery(conn: Connection, number: DeliveryNumber) -> Shown:
+    row = numbered(conn, number)
+    if row is None:
+        raise PermanentError("no_such_message", user_message=f"There is no message to Slack d{number}.")
+    facts: dict[str, Value] = {
+        **_delivery_facts(row),
+        "does": delivery_in_words(row["act"], row["kind"], row["mark"]),
+        "channel": row["channel_id"],
+        "delivery": row["id"],
+    }
+    attempts = [_attempt(attempt) for attempt in history(conn, f"delivery:{row['id']}")]
+    return facts, attempts, in_order(delivery_hops(conn, row)), ()
+
+
+def _delivery_facts(row: RowMapping) -> dict[str, Value]:
+    return {
+        "id": f"d{row['seq']}",
+        "kind": f"{row['act']}: {row['kind']}",
+        "state": row["state"],
+        "lane": row["lane"],
+        "attempt": row["attempt"],
+        "created_at": row["created_at"],
+        "scheduled_at": row["scheduled_at"],
+        "finished_at": row["finished_at"],
+        "reason": row["reason"],
+    }
+
+
+# --- rows --------------------------------------------------------------------------------------------
 
 
 def _row(job: JobView) -> dict[str, Value]:
@@ -120,12 +275,38 @@ def _row(job: JobView) -> dict[str, Value]:
     }
 
 
+def _readable(row: Row) -> Row:
+    """Return a row of the list as people read it: its reason in words."""
+    return {**row, "reason": because(words(row["reason"]))}
+
+
 def _attempt(attempt: AttemptView) -> dict[str, Value]:
     return {
         "at": attempt.at,
         "attempt": attempt.attempt,
         "outcome": attempt.outcome,
         "reason": attempt.reason,
+    }
+
+
+def _hop(hop: Hop) -> dict[str, Value]:
+    return {
+        "at": hop.at,
+        "what": hop.what,
+        "attempt": hop.attempt,
+        "reason": hop.reason,
+        "times": hop.times,
+        "until": hop.until,
+    }
+
+
+def _hop_row(hop: Hop) -> dict[str, Value]:
+    times = f" ({hop.times} times until {words(hop.until)})" if hop.until is not None else ""
+    return {
+        "at": hop.at,
+        "what": MENTION.sub(r"\1", hop.what) + times,
+        "attempt": hop.attempt,
+        "reason": MENTION.sub(r"\1", hop.reason),
     }
 
 

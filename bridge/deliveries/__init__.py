@@ -10,6 +10,7 @@ thread keep their order (a root first), and so do drawings of one message and ma
 for nobody but the root. `sending` records what became of each call; `bridge.sender` makes the calls.
 """
 
+from bridge.deliveries.dead import DeliveryNumber, dead, drop_dead, numbered, retry_dead
 from bridge.deliveries.owe import (
     put_channel_post,
     put_delete,
@@ -39,11 +40,15 @@ __all__ = [
     "Act",
     "Deliveries",
     "Delivery",
+    "DeliveryNumber",
     "Priority",
     "Shown",
     "State",
     "channel_target",
+    "dead",
+    "drop_dead",
     "forget_old",
+    "numbered",
     "put_channel_post",
     "put_delete",
     "put_mark",
@@ -51,5 +56,6 @@ __all__ = [
     "put_reply",
     "put_root",
     "put_update",
+    "retry_dead",
     "team_target",
 ]

@@ -154,7 +154,9 @@ class Deliveries:
             now = self._store.now(conn)
             if self._waits(conn, one, attempt=one.attempt - 1):
                 close_bucket(conn, one.bucket, now + delay / self._scale)
-                record_attempt(conn, one.subject, now, one.attempt, "limited", f"wait {delay}")
+                record_attempt(
+                    conn, one.subject, now, one.attempt, "limited", f"for {delay.total_seconds():g} s"
+                )
                 self._slack_answered(conn, one, now + delay / self._scale)
 
         await self._store.write(record)

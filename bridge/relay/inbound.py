@@ -8,7 +8,7 @@ Outgoing messages settle our intents; what matches none is somebody else's and s
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,18 +19,15 @@ from bridge.content import (
     CardState,
     Context,
     Entry,
-    Notice,
     Origin,
 )
-from bridge.deliveries import put_channel_post, put_notice, put_reply, put_root
+from bridge.deliveries import put_reply, put_root
 from bridge.errors import BridgeError, PermanentError, Snooze, StoreUnavailable, TargetDown
 from bridge.events import ConversationChanged, MessageHinted, MessageMissing
-from bridge.ids import ConversationId, MessageId, ProjectId
+from bridge.ids import ConversationId, JobId, MessageId, ProjectId
 from bridge.links import links_of
 from bridge.mapping import (
-    Origin as Whose,
-)
-from bridge.mapping import (
+    Heard,
     conversation,
     hold,
     open_thread,
@@ -38,8 +35,10 @@ from bridge.mapping import (
     remember_message,
     seen_messages,
     shown,
-    threads_of,
     update_conversation,
+)
+from bridge.mapping import (
+    Origin as Whose,
 )
 from bridge.model import Link, LinkKind, Message, Target, TargetKind, Thread
 from bridge.ports import Social
@@ -61,17 +60,27 @@ CARD_TEXT_CHARS = 1_500
 IDLE = timedelta(days=1)
 HOLD_LOOK = timedelta(seconds=5)
 TEST_WINDOW = timedelta(minutes=10)
+LISTED = "list"
+"""The cause of what stood in the list beside a message that was announced."""
 SEARCHED_CONVERSATIONS = 30
 """How many conversations are searched for a message that came without its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What one look at a conversation found. `missing` are hinted ids that could not be read yet."""
+    """What one look at a conversation found. `missing` are hinted ids that could not be read yet.
+
+    `hinted` tells how each message that was announced was heard of, `otherwise` how all others were found.
+    """
 
     messages: tuple[Message, ...]
-    hinted: frozenset[MessageId]
+    hinted: Mapping[MessageId, Heard]
+    otherwise: Heard
     missing: tuple[MessageId, ...]
+
+    def heard(self, message: Message) -> Heard:
+        """Return how the bridge learned of `message`."""
+        return self.hinted.get(message.id, self.otherwise)
 
 
 class Inbound:
@@ -88,20 +97,22 @@ class Inbound:
 
     async def conversation_changed(self, event: ConversationChanged, job: Job) -> None:
         """List the conversation and show everything unseen, oldest first."""
-        events = [event, *(e for _, e in job.followers if isinstance(e, ConversationChanged))]
+        later = [(id_, e) for id_, e in job.followers if isinstance(e, ConversationChanged)]
+        events = [event, *(e for _, e in later)]
         project = ProjectId(event.project_id)
         id_ = ConversationId(event.conversation_id)
-        hinted = {MessageId(e.message_id): e.cause for e in events if e.message_id is not None}
+        hinted = _hints([(job.id, event), *later], job)
         if not await self._is_linked(project, LinkKind.MESSAGE):
             return
-        found = await self._look(project, id_, hinted)
+        otherwise = Heard(job.id, event.cause if event.message_id is None else LISTED, _since(event, job))
+        found = await self._look(project, id_, hinted, otherwise)
         if all(e.cause == "sweep" for e in events):
             await self._count_lost(project, found)
         held = await self._store.write(lambda conn: self._show(conn, project, id_, found))
         if held:
             await self._look_again(project, id_)
         if found.missing and not await is_test_delivery(self._store, project):
-            await self._read_later(project, id_, {hint: hinted[hint] for hint in found.missing})
+            await self._read_later(project, id_, {hint: hinted[hint].cause for hint in found.missing})
 
     async def _read_later(
         self, project: ProjectId, id_: ConversationId, missing: Mapping[MessageId, str]
@@ -140,7 +151,9 @@ class Inbound:
     async def _is_linked(self, project: ProjectId, kind: LinkKind) -> bool:
         return bool(await self._store.read(lambda conn: choose(links_of(conn, project), kind)))
 
-    async def _look(self, project: ProjectId, id_: ConversationId, hinted: Collection[MessageId]) -> _Found:
+    async def _look(
+        self, project: ProjectId, id_: ConversationId, hinted: Mapping[MessageId, Heard], otherwise: Heard
+    ) -> _Found:
         listed = await self._social.messages(project, id_)
         messages = {message.id: message for message in listed.messages}
         lacking = [hint for hint in hinted if hint not in messages]
@@ -156,7 +169,7 @@ class Inbound:
             except BridgeError:
                 missing.append(hint)  # one that cannot be read must not keep the others from being shown
         ordered = sorted(messages.values(), key=lambda message: message.sent_at)
-        return _Found(tuple(ordered), frozenset(hinted), tuple(missing))
+        return _Found(tuple(ordered), hinted, otherwise, tuple(missing))
 
     def _show(self, conn: Connection, project: ProjectId, id_: ConversationId, found: _Found) -> bool:
         """Record and owe everything unseen in one transaction; return whether something is held back."""
@@ -174,8 +187,9 @@ class Inbound:
         fresh = [m for m in unseen if m.sent_at >= oldest_link or m.id in found.hinted]
         for message in unseen:
             if message not in fresh:
-                remember_message(conn, now, project, id_, message, Whose.BEFORE)
-        owed, held = self._settle(conn, now, project, id_, fresh)
+                heard = found.heard(message)
+                remember_message(conn, now, project, id_, message, Whose.BEFORE, heard=heard)
+        owed, held = self._settle(conn, now, project, id_, fresh, found)
         if owed:
             remember_conversation(conn, now, project, id_, owed[0][0].provider, owed[0][0].customer)
             for link in links:
@@ -222,6 +236,7 @@ class Inbound:
         project: ProjectId,
         id_: ConversationId,
         fresh: Sequence[Message],
+        found: _Found,
     ) -> tuple[list[tuple[Message, Whose]], bool]:
         """Return what is to be shown, with whose it is, and whether outgoing messages are held back.
 
@@ -239,7 +254,7 @@ class Inbound:
                     held = True
                     continue
             whose = Whose.CUSTOMER if message.is_incoming else Whose.ELSEWHERE
-            if remember_message(conn, now, project, id_, message, whose):
+            if remember_message(conn, now, project, id_, message, whose, heard=found.heard(message)):
                 owed.append((message, whose))
         return owed, held
 
@@ -342,30 +357,18 @@ class Inbound:
                 user_message="A message was announced, but no recent conversation has it.",
             )
 
-    async def could_not_read(
-        self, event: ConversationChanged | MessageHinted | MessageMissing, reason: str
-    ) -> None:
-        """Say where people look that something is missing here."""
-        project = ProjectId(event.project_id)
 
-        def say(conn: Connection) -> None:
-            now = self._store.now(conn)
-            notice = Notice(
-                text=f"A message could not be shown here: {reason} Please look in Jollor.",
-                buttons=(self._cards.button(project),),
-            )
-            threads: dict[tuple[str, str], Thread] = {}
-            if not isinstance(event, MessageHinted):
-                target = Target(project, TargetKind.CONVERSATION, event.conversation_id)
-                threads = {(t.team, t.channel): t for t in threads_of(conn, target)}
-            for link in choose(links_of(conn, project), LinkKind.MESSAGE):
-                thread = threads.get((link.team, link.channel))
-                if thread is not None:
-                    put_notice(conn, now, thread, notice)
-                else:
-                    put_channel_post(conn, now, link.team, link.channel, "notice", notice)
+def _since(event: ConversationChanged, job: Job) -> datetime:
+    return event.since or job.created_at
 
-        await self._store.write(say)
+
+def _hints(events: Sequence[tuple[JobId, ConversationChanged]], job: Job) -> dict[MessageId, Heard]:
+    """Return how each announced message was heard of, first."""
+    hinted: dict[MessageId, Heard] = {}
+    for id_, event in events:
+        if event.message_id is not None:
+            hinted.setdefault(MessageId(event.message_id), Heard(id_, event.cause, _since(event, job)))
+    return hinted
 
 
 def _wants_notice(thread: Thread, now: datetime, idle: timedelta) -> bool:

@@ -11,7 +11,7 @@ from bridge.content import Notice
 from bridge.deliveries import put_notice
 from bridge.errors import Snooze
 from bridge.events import LineDeleted, LineEdited, LineTyped, MarkWaiting, SendReply
-from bridge.ids import ChannelId, IntentId, LineRef, MessageTs, TeamId, UserId, new_id, ts_order
+from bridge.ids import ChannelId, IntentId, JobId, LineRef, MessageTs, TeamId, UserId, new_id, ts_order
 from bridge.intents import Intent, IntentState
 from bridge.mapping import (
     Fate,
@@ -76,7 +76,7 @@ class Outbound:
         if place is None:
             await self._outside.explain(event)
         else:
-            await self._line_in(place, event)
+            await self._line_in(place, event, job.id)
 
     async def _place(self, event: Line) -> Place | None:
         """Return where a line stands. Raises `Snooze` while the root above it may turn out to be ours."""
@@ -88,22 +88,30 @@ class Outbound:
             raise Snooze("root_not_known_yet", delay=ROOT_LOOK)
         return place
 
-    async def _line_in(self, place: Place, event: LineTyped, *, edited_ts: str | None = None) -> None:
+    async def _line_in(
+        self, place: Place, event: LineTyped, job: JobId, *, edited_ts: str | None = None
+    ) -> None:
         person = await self._chat.person(TeamId(event.team_id), UserId(event.user_id))
         if person.is_bot:
             return
         decision = decide(event, person, place.thread.target.kind, is_linked=place.link is not None)
-        await self._store.write(lambda conn: self._take(conn, event, place, decision, edited_ts))
+        await self._store.write(lambda conn: self._take(conn, event, place, decision, edited_ts, job))
 
     async def could_not_take(self, event: LineTyped, reason: str) -> None:
         """A line that could not be dealt with for good: say so where its writer sees it."""
         place = await self._store.read(lambda conn: place_of(conn, event))
         if place is not None:
             refusal = Refuse(f"{reason} Nothing was sent.")
-            await self._store.write(lambda conn: self._take(conn, event, place, refusal, None))
+            await self._store.write(lambda conn: self._take(conn, event, place, refusal, None, None))
 
     def _take(
-        self, conn: Connection, event: LineTyped, place: Place, decision: Decision, edited_ts: str | None
+        self,
+        conn: Connection,
+        event: LineTyped,
+        place: Place,
+        decision: Decision,
+        edited_ts: str | None,
+        job: JobId | None,
     ) -> None:
         now = self._store.now(conn)
         line, thread = _ref(event), place.thread
@@ -118,6 +126,9 @@ class Outbound:
             text=event.text,
             client_msg_id=event.client_msg_id,
             intent=intent,
+            received_at=event.received_at,
+            job=job,
+            reason=decision.sentence if isinstance(decision, Refuse) else None,
         )
         if not is_new:
             return
@@ -205,7 +216,7 @@ class Outbound:
         is_known = await self._store.write(lambda conn: self._edit(conn, event))
         if not is_known and place is not None:
             # The edit overtook its line, and says all that the line says; that one is known when it comes.
-            await self._line_in(place, event.as_typed(job.created_at), edited_ts=event.edited_ts)
+            await self._line_in(place, event.as_typed(job.created_at), job.id, edited_ts=event.edited_ts)
 
     def _edit(self, conn: Connection, event: LineEdited) -> bool:
         """Return False if the line itself has not been seen yet."""
