@@ -74,7 +74,7 @@ class Queries:
     async def trace(self, team: TeamId, asked: str) -> TraceAnswer:
         """Return what `/jollor trace` says. Raises `PermanentError` if `asked` is nothing known here."""
         found = await self._store.read(lambda conn: traced(conn, self._store.now(conn), team, asked))
-        hops = tuple(TraceHop.model_validate(asdict(hop)) for hop in found.hops)
+        hops = tuple(TraceHop.model_validate(asdict(hop)) for hop in found.hops)  # `begins` has done its work
         return TraceAnswer(about=found.about, hops=hops, remarks=found.remarks)
 
     async def status(self, team: TeamId) -> StatusAnswer:

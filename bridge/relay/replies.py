@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from datetime import datetime, timedelta
+from time import monotonic
 
 from sqlalchemy import Connection
 
@@ -265,13 +265,13 @@ class Replies:
 
         Not for longer than `within_s`: a successor may have drawn its own conclusion by then.
         """
-        until = time.monotonic() + within_s
+        until = monotonic() + within_s
         while True:
             try:
                 await self._store.write(lambda conn: self._accepted(conn, intent))
                 return
             except StoreUnavailable as error:
-                if time.monotonic() >= until:
+                if monotonic() >= until:
                     raise
                 log.warning("reply.not_recorded", extra={"reason": error.user_message})
             await asyncio.sleep(RECORD_AGAIN_S)

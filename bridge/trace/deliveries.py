@@ -23,8 +23,9 @@ _FRAGMENTS = frozenset({"posting it again", "cannot be looked up", "its root is 
 def delivery_hops(conn: Connection, row: RowMapping) -> Iterator[Hop]:
     """Everything about one delivery, from being owed to where it stands now."""
     what = capital(delivery_in_words(row["act"], row["kind"], row["mark"]))
-    yield Hop(row["created_at"], f"{what} was owed to <#{row['channel_id']}>", reason=_remark(row))
     tried = history(conn, f"delivery:{row['id']}")
+    if tried or row["state"] != State.DONE or row["mark"] is None:  # a mark that was set at once is one hop
+        yield Hop(row["created_at"], f"{what} was owed to <#{row['channel_id']}>", reason=_remark(row))
     for one in tried:
         reason = "" if one.reason in _FRAGMENTS else because(one.reason)
         yield Hop(one.at, delivery_outcome(one.outcome), one.attempt, reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
@@ -90,7 +91,7 @@ def _numbered(hops: Iterable[Hop], number: int, of: int) -> list[Hop]:
     """Of messages that are shown together, say which one a hop is about."""
     if of == 1:
         return list(hops)
-    return [Hop(hop.at, f"Message {number} of {of}: {hop.what}", hop.attempt, hop.reason) for hop in hops]
+    return [replace(hop, what=f"Message {number} of {of}: {hop.what}") for hop in hops]
 
 
 def _line(conn: Connection, typed: RowMapping) -> tuple[str, list[Hop]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from sqlalchemy import Connection
 
@@ -13,9 +13,11 @@ from bridge.trace.hop import Hop
 from bridge.trace.words import because, job_outcome
 
 
-def attempt_hops(conn: Connection, job: JobId) -> Iterator[Hop]:
-    """Each attempt of a job that did not simply succeed."""
+def attempt_hops(conn: Connection, job: JobId, *, without: Collection[str] = ()) -> Iterator[Hop]:
+    """Each attempt of a job that did not simply succeed, `without` those that waited for these codes."""
     for one in history(conn, f"job:{job}"):
+        if one.outcome == "snoozed" and one.reason.partition(":")[0] in without:
+            continue
         yield Hop(one.at, job_outcome(one.outcome), one.attempt or None, because(one.reason))
 
 

@@ -24,6 +24,9 @@ _FATES: dict[str, str] = {
     Fate.CANCELLED: "It was taken back by its writer",
 }
 
+_TOLD_BY_THE_REPLY = ("undo_window", "in_doubt")
+"""Why a sending job waits although the hops of the reply itself say so, and better."""
+
 
 def line_row(conn: Connection, line: LineRef) -> RowMapping | None:
     """Return the stored row of a line, None if it is none that the bridge dealt with."""
@@ -34,9 +37,8 @@ def line_row(conn: Connection, line: LineRef) -> RowMapping | None:
 def line_hops(conn: Connection, row: RowMapping) -> Iterator[Hop]:
     """Everything about a line: typed, told of, decided, sent, settled, marked."""
     line = LineRef(TeamId(row["team"]), ChannelId(row["channel_id"]), MessageTs(row["ts"]))
-    yield Hop(
-        _at(row["ts"]), f"Typed in <#{line.channel}>" + (f" by <@{row['user_id']}>" if row["user_id"] else "")
-    )
+    by = f" by <@{row['user_id']}>" if row["user_id"] else ""
+    yield Hop(_at(row["ts"]), f"Typed in <#{line.channel}>{by}", begins=True)
     if row["received_at"] is not None:
         yield Hop(row["received_at"], "Slack told the bridge of it")
     if row["job_id"] is not None:
@@ -63,7 +65,7 @@ def intent_hops(conn: Connection, id_: IntentId) -> Iterator[Hop]:
     for one in history(conn, f"intent:{id_}"):
         yield Hop(one.at, intent_outcome(one.outcome), one.attempt or None, because(one.reason))
     for job in _sending_jobs(conn, id_):
-        yield from attempt_hops(conn, job)
+        yield from attempt_hops(conn, job, without=_TOLD_BY_THE_REPLY)
 
 
 def line_of(conn: Connection, id_: IntentId) -> LineRef | None:

@@ -35,7 +35,7 @@ def whose(row: RowMapping) -> str:
 
 def message_hops(conn: Connection, row: RowMapping) -> Iterator[Hop]:
     """A message until it is recorded and owed to Slack: told of, tried, held back, read."""
-    yield Hop(row["sent_at"], "It was written, by Jollor's clock")
+    yield Hop(row["sent_at"], "It was written, by Jollor's clock", begins=True)
     if row["heard_at"] is not None:
         yield Hop(row["heard_at"], cause_in_words(row["cause"] or ""))
     missing = missing_job(conn, row["project_id"], row["message_id"])
