@@ -317,7 +317,7 @@ def test_waiting_and_dead_jobs_are_cancelled(with_database: CommandLine, migrate
 
 
 def refused(url: str, *texts: str) -> list[str]:
-    """Messages that Slack refused, of which the first part of a reason is a code; returns how they are named."""
+    """Put messages that Slack refused; return how all of those are named."""
 
     def write(conn: Connection) -> list[str]:
         for text in texts:

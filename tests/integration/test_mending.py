@@ -46,7 +46,8 @@ class Flaky(Store):
 
 @pytest.fixture
 async def store(migrated_url: str) -> AsyncIterator[Flaky]:
-    async with Flaky(migrated_url, clock=TestClock()) as store:
+    store = Flaky(migrated_url, clock=TestClock())
+    async with store:
         yield store
 
 

@@ -14,7 +14,7 @@ from bridge.ids import ChannelId, MessageTs, TeamId
 from bridge.queries import Queries
 from bridge.relay.upkeep import KEEP
 from bridge.store.engine import Store
-from bridge.trace import Hop, followed, job_trace
+from bridge.trace import followed, job_trace
 from tests.fakes.chat import FakePost, When
 from tests.outbox import TestClock
 from tests.relay_stage import BAKERY, ROBIN, SUPPORT, TEAM, Relay
@@ -244,11 +244,10 @@ async def test_a_job_is_shown_with_what_it_led_to(relay: Relay, root: MessageTs)
     await relay.customer_writes(SECRET)
     await relay.types(SECRET, root)
     await relay.settle()
-    hops: dict[str, tuple[tuple[Hop, ...], tuple[Hop, ...]]] = {}
-    for view in await relay.jobs.listed(["completed"]):
-        hops[view.kind] = await relay.store.read(
-            lambda conn, view=view: (job_trace(conn, view), followed(conn, view))
-        )
+    views = {view.kind: view for view in await relay.jobs.listed(["completed"])}
+    hops = await relay.store.read(
+        lambda conn: {kind: (job_trace(conn, view), followed(conn, view)) for kind, view in views.items()}
+    )
     own, after = hops["conversation_changed"]
     assert [hop.what for hop in own] == [
         "It was stored",
