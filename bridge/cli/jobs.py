@@ -13,29 +13,27 @@ from typing import Annotated, TypeVar
 
 import typer
 from sqlalchemy import Connection, select
-from sqlalchemy.engine import RowMapping
 
 from bridge.cli import opening
-from bridge.cli.output import Row, Value, plain, show, show_json, words
-from bridge.deliveries import DeliveryNumber, dead, drop_dead, numbered, retry_dead
+from bridge.cli.job_views import (
+    delivery_facts,
+    delivery_row,
+    hop_members,
+    hop_row,
+    job_facts,
+    job_row,
+    readable,
+)
+from bridge.cli.output import Row, plain, show, show_json, words
+from bridge.deliveries import DeliveryNumber, dead, drop_dead, retry_dead
 from bridge.errors import PermanentError
 from bridge.ids import JobId
-from bridge.queue.job import JobState, JobView
+from bridge.queue.job import JobState
 from bridge.queue.jobs import Jobs
 from bridge.relay.mending import Mending
-from bridge.store.attempts import AttemptView, history
 from bridge.store.engine import Store
 from bridge.store.tables import jobs as table
-from bridge.trace import (
-    Hop,
-    because,
-    delivery_hops,
-    delivery_in_words,
-    followed,
-    in_order,
-    job_trace,
-    kind_in_words,
-)
+from bridge.trace import because
 
 T = TypeVar("T")
 
@@ -45,10 +43,7 @@ app.add_typer(commands, name="jobs")
 
 CHUNK = 500
 UNFINISHED = [JobState.AVAILABLE, JobState.RUNNING, JobState.DISCARDED]
-WRITTEN_BY_PEOPLE = frozenset({"text", "body", "rest", "response_url"})
-"""Members of a job that hold what somebody wrote, or a secret address: not for a screen."""
 NUMBER = re.compile(r"(?P<of>d?)(?P<number>[0-9]{1,18})")
-MENTION = re.compile(r"<[#@](\w+)>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +70,14 @@ def list_(
     wanted = state or UNFINISHED
 
     async def look(store: Store) -> list[Row]:
-        found: list[Row] = [_row(job) for job in await Jobs(store).listed(wanted, limit)]
+        found: list[Row] = [job_row(job) for job in await Jobs(store).listed(wanted, limit)]
         if JobState.DISCARDED in wanted:
-            found += [_delivery_facts(one) for one in await store.read(lambda conn: dead(conn, limit))]
+            found += [delivery_row(one) for one in await store.read(lambda conn: dead(conn, limit))]
         return found
 
     rows = opening.run(_with_store(look))
     show(
-        rows if as_json else [_readable(row) for row in rows],
+        rows if as_json else [readable(row) for row in rows],
         as_json=as_json,
         empty="There are no such jobs.",
     )
@@ -97,16 +92,16 @@ def show_(
     named = _named([id_])
     if named.deliveries:
         shown = opening.run(
-            _with_store(lambda store: store.read(lambda conn: _delivery(conn, *named.deliveries)))
+            _with_store(lambda store: store.read(lambda conn: delivery_facts(conn, *named.deliveries)))
         )
     else:
-        shown = opening.run(_with_store(lambda store: _job(store, *named.jobs)))
+        shown = opening.run(_with_store(lambda store: job_facts(store, *named.jobs)))
     facts, attempts, hops, after = shown
     if as_json:
         listed = {
             "attempts": attempts,
-            "hops": [_hop(hop) for hop in hops],
-            "followed": [_hop(hop) for hop in after],
+            "hops": [hop_members(hop) for hop in hops],
+            "followed": [hop_members(hop) for hop in after],
         }
         show_json({**facts, **listed})
         return
@@ -114,12 +109,12 @@ def show_(
         text = json.dumps(value) if name == "about" else words(value)
         print(f"{name.replace('_', ' '):<14}{plain(because(text) if name == 'reason' else text)}")
     print()
-    show([_hop_row(hop) for hop in hops], as_json=False, empty="It has left no trace.")
+    show([hop_row(hop) for hop in hops], as_json=False, empty="It has left no trace.")
     if not any(attempt["outcome"] in ("failed", "discarded", "refused", "lost") for attempt in attempts):
         print("\nIt has not failed so far.")
     if after:
         print("\nWhat it was about:\n")
-        show([_hop_row(hop) for hop in after], as_json=False, empty="")
+        show([hop_row(hop) for hop in after], as_json=False, empty="")
 
 
 @commands.command()
@@ -191,8 +186,12 @@ def _all_dead(conn: Connection) -> Named:
 
 async def _retry(store: Store, named: Named) -> tuple[int, int]:
     done = [await Mending(store).retry(chunk) for chunk in _chunks(named.jobs)]
-    sent = await store.write(lambda conn: retry_dead(conn, store.now(conn), named.deliveries))
-    return sum(done), sent
+    sent = [await _send_again(store, chunk) for chunk in _chunks(named.deliveries)]
+    return sum(done), sum(sent)
+
+
+async def _send_again(store: Store, numbers: Sequence[DeliveryNumber]) -> int:
+    return await store.write(lambda conn: retry_dead(conn, store.now(conn), numbers))
 
 
 def _chunks(numbers: Sequence[T]) -> list[Sequence[T]]:
@@ -207,110 +206,3 @@ def _say(counts: tuple[int, int], of_jobs: str, of_messages: str, otherwise: str
         print(f"{jobs} {'job' if jobs == 1 else 'jobs'} {of_jobs}.")
     if messages:
         print(f"{messages} {'message' if messages == 1 else 'messages'} to Slack {of_messages}.")
-
-
-# --- one job, one message ----------------------------------------------------------------------------
-
-Shown = tuple[dict[str, Value], list[dict[str, Value]], tuple[Hop, ...], tuple[Hop, ...]]
-"""Facts, recorded attempts, hops, and the hops of what it was about."""
-
-
-async def _job(store: Store, id_: JobId) -> Shown:
-    found = await Jobs(store).shown(id_)
-    if found is None:
-        raise PermanentError("no_such_job", user_message=f"There is no job {id_}.")
-    job, attempts = found
-    facts = {
-        **_row(job),
-        "does": kind_in_words(job.kind),
-        "max_attempts": job.max_attempts,
-        "about": _about(job),
-    }
-    hops, after = await store.read(lambda conn: (job_trace(conn, job), followed(conn, job)))
-    return facts, [_attempt(attempt) for attempt in attempts], hops, after
-
-
-def _delivery(conn: Connection, number: DeliveryNumber) -> Shown:
-    row = numbered(conn, number)
-    if row is None:
-        raise PermanentError("no_such_message", user_message=f"There is no message to Slack d{number}.")
-    facts: dict[str, Value] = {
-        **_delivery_facts(row),
-        "does": delivery_in_words(row["act"], row["kind"], row["mark"]),
-        "channel": row["channel_id"],
-        "delivery": row["id"],
-    }
-    attempts = [_attempt(attempt) for attempt in history(conn, f"delivery:{row['id']}")]
-    return facts, attempts, in_order(delivery_hops(conn, row)), ()
-
-
-def _delivery_facts(row: RowMapping) -> dict[str, Value]:
-    return {
-        "id": f"d{row['seq']}",
-        "kind": f"{row['act']}: {row['kind']}",
-        "state": row["state"],
-        "lane": row["lane"],
-        "attempt": row["attempt"],
-        "created_at": row["created_at"],
-        "scheduled_at": row["scheduled_at"],
-        "finished_at": row["finished_at"],
-        "reason": row["reason"],
-    }
-
-
-# --- rows --------------------------------------------------------------------------------------------
-
-
-def _row(job: JobView) -> dict[str, Value]:
-    return {
-        "id": job.id,
-        "kind": job.kind,
-        "state": job.state,
-        "lane": job.lane,
-        "attempt": job.attempt,
-        "created_at": job.created_at,
-        "scheduled_at": job.scheduled_at,
-        "finished_at": job.finished_at,
-        "reason": job.reason,
-    }
-
-
-def _readable(row: Row) -> Row:
-    """Return a row of the list as people read it: its reason in words."""
-    return {**row, "reason": because(words(row["reason"]))}
-
-
-def _attempt(attempt: AttemptView) -> dict[str, Value]:
-    return {
-        "at": attempt.at,
-        "attempt": attempt.attempt,
-        "outcome": attempt.outcome,
-        "reason": attempt.reason,
-    }
-
-
-def _hop(hop: Hop) -> dict[str, Value]:
-    return {
-        "at": hop.at,
-        "what": hop.what,
-        "attempt": hop.attempt,
-        "reason": hop.reason,
-        "times": hop.times,
-        "until": hop.until,
-    }
-
-
-def _hop_row(hop: Hop) -> dict[str, Value]:
-    times = f" ({hop.times} times until {words(hop.until)})" if hop.until is not None else ""
-    return {
-        "at": hop.at,
-        "what": MENTION.sub(r"\1", hop.what) + times,
-        "attempt": hop.attempt,
-        "reason": MENTION.sub(r"\1", hop.reason),
-    }
-
-
-def _about(job: JobView) -> dict[str, Value]:
-    """Return the members of the job's event, without what somebody wrote."""
-    members: dict[str, Value] = json.loads(job.args)
-    return {name: value for name, value in members.items() if name not in WRITTEN_BY_PEOPLE}
