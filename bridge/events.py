@@ -73,6 +73,8 @@ class MessageMissing(_JollorEvent):
     conversation_id: str
     message_id: str
     cause: str = ""
+    since: AwareDatetime | None = None
+    """When it was announced."""
 
 
 class PostChanged(_JollorEvent):

@@ -112,20 +112,24 @@ class Inbound:
         if held:
             await self._look_again(project, id_)
         if found.missing and not await is_test_delivery(self._store, project):
-            await self._read_later(project, id_, {hint: hinted[hint].cause for hint in found.missing})
+            await self._read_later(project, id_, {hint: hinted[hint] for hint in found.missing})
 
     async def _read_later(
-        self, project: ProjectId, id_: ConversationId, missing: Mapping[MessageId, str]
+        self, project: ProjectId, id_: ConversationId, missing: Mapping[MessageId, Heard]
     ) -> None:
         """Have what was announced and cannot be read be tried on its own: nothing else waits for it."""
         new = [
             NewJob(
                 MessageMissing(
-                    project_id=project, conversation_id=id_, message_id=hint, cause=cause or "hint"
+                    project_id=project,
+                    conversation_id=id_,
+                    message_id=hint,
+                    cause=heard.cause or "hint",
+                    since=heard.at,
                 ),
                 unique_key=f"missing:{project}:{hint}",
             )
-            for hint, cause in missing.items()
+            for hint, heard in missing.items()
         ]
         await self._store.write(lambda conn: put_in(conn, new, self._store.now(conn)))
 
@@ -145,6 +149,7 @@ class Inbound:
             conversation_id=event.conversation_id,
             message_id=wanted,
             cause=event.cause,
+            since=event.since or job.created_at,
         )
         await self._put(NewJob(found))
 
@@ -348,6 +353,7 @@ class Inbound:
                     conversation_id=candidate.id,
                     message_id=wanted,
                     cause=event.cause,
+                    since=job.created_at,
                 )
                 await self._put(NewJob(found))
                 return

@@ -30,6 +30,7 @@ _CAUSES: Mapping[str, str] = {
     "backfill": "Found by a backfill; no webhook had told of it",
     "list": "Found beside another message that a webhook told of",
     "held": "Found when a message that was held back was looked at again",
+    "hint": "It was announced",
     "dialogue": "Found when a dialogue of its conversation was told of",
     "unknown": "Jollor told that something happened, not what",
 }

@@ -231,6 +231,32 @@ async def test_a_message_that_could_not_be_read_is_traced_by_its_id(relay: Relay
     assert said(answer)[-1] == "It was given up: A message was announced that Jollor does not show."
 
 
+async def test_a_message_that_jollor_shows_late_is_traced_from_its_announcement(
+    relay: Relay, root: MessageTs
+) -> None:
+    heard_at = relay.clock()
+    event = ConversationChanged(
+        project_id=BAKERY,
+        conversation_id=ROBIN,
+        message_id=f"{2:024x}",  # the id of the next message
+        cause="message_received",
+        since=heard_at,
+    )
+    await relay.jobs.put(event)
+    await relay.pass_(5)
+    assert relay.social.customer_writes(BAKERY, ROBIN, "late").id == event.message_id
+    await relay.settle()
+    answer = await trace_at(relay, message(relay, root, "late").ts)
+    in_this_order(
+        answer,
+        "It was written",
+        "Jollor told of it (webhook, message_received)",
+        "It failed, and was to be tried again: A message was announced that Jollor does not show.",
+        "It was read from Jollor and recorded",
+    )
+    assert answer.hops[1].at == heard_at
+
+
 async def test_an_old_trace_says_that_its_details_are_no_longer_kept(relay: Relay, root: MessageTs) -> None:
     relay.clock.pass_((KEEP + timedelta(days=1)).total_seconds())
     answer = await trace_at(relay, root)
