@@ -36,6 +36,7 @@ Shown = tuple[dict[str, Value], list[dict[str, Value]], tuple[Hop, ...], tuple[H
 
 
 async def job_facts(store: Store, id_: JobId) -> Shown:
+    """Return what there is to show of a job. Raises `PermanentError` if there is none."""
     found = await Jobs(store).shown(id_)
     if found is None:
         raise PermanentError("no_such_job", user_message=f"There is no job {id_}.")
@@ -51,6 +52,7 @@ async def job_facts(store: Store, id_: JobId) -> Shown:
 
 
 def delivery_facts(conn: Connection, number: DeliveryNumber) -> Shown:
+    """Return what there is to show of a message to Slack. Raises `PermanentError` if there is none."""
     row = numbered(conn, number)
     if row is None:
         raise PermanentError("no_such_message", user_message=f"There is no message to Slack d{number}.")
@@ -65,6 +67,7 @@ def delivery_facts(conn: Connection, number: DeliveryNumber) -> Shown:
 
 
 def delivery_row(row: RowMapping) -> dict[str, Value]:
+    """Return a message to Slack with the same members as a job in the list has."""
     return {
         "id": f"d{row['seq']}",
         "kind": f"{row['act']}: {row['kind']}",
@@ -82,6 +85,7 @@ def delivery_row(row: RowMapping) -> dict[str, Value]:
 
 
 def job_row(job: JobView) -> dict[str, Value]:
+    """Return a job as it is in the list."""
     return {
         "id": job.id,
         "kind": job.kind,
@@ -110,6 +114,7 @@ def _attempt(attempt: AttemptView) -> dict[str, Value]:
 
 
 def hop_members(hop: Hop) -> dict[str, Value]:
+    """Return a hop for programs."""
     return {
         "at": hop.at,
         "what": hop.what,
@@ -121,6 +126,7 @@ def hop_members(hop: Hop) -> dict[str, Value]:
 
 
 def hop_row(hop: Hop) -> dict[str, Value]:
+    """Return a hop as people read it: names of Slack's without their brackets."""
     times = f" ({hop.times} times until {words(hop.until)})" if hop.until is not None else ""
     return {
         "at": hop.at,
