@@ -53,6 +53,7 @@ from bridge.relay.settling import Settling
 from bridge.relay.silences import Silences
 from bridge.relay.takeover import TakeOver
 from bridge.relay.thread_reading import ThreadReading
+from bridge.relay.unread import Unread
 from bridge.relay.upkeep import Upkeep
 from bridge.relay.watching import Watching
 from bridge.sender import Sender
@@ -291,7 +292,7 @@ def make_workers(bridge: Bridge, *, alone: bool) -> tuple[Worker, Sender]:
 
 def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
     inbound = Inbound(bridge.store, bridge.social, cards, scale=scale)
-    hints = Hints(bridge.store, bridge.social, cards)
+    hints = Hints(bridge.store, bridge.social)
     posts = Posts(bridge.store, bridge.social, cards, scale=scale)
     dialogues = Dialogues(bridge.store, inbound, cards)
     alerts = Alerts(bridge.store, cards, scale=scale)
@@ -311,6 +312,7 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
         bridge.social,
         undo_window=timedelta(seconds=bridge.settings.bridge.undo_window_s),
     )
+    unread = Unread(bridge.store, cards)
     settling = Settling(bridge.store, bridge.chat, bridge.social, cards, scale=scale)
     replies = Replies(bridge.store, bridge.social, cards, settling, scale=scale)
     catch_up = CatchUp(bridge.store, bridge.social, cards, scale=scale)
@@ -408,11 +410,11 @@ def _handlers(bridge: Bridge, cards: Cards, scale: float) -> Handlers:
             "button_pressed": commands.could_not_do,
             "hold_back_chosen": holding.could_not_hold_back,
             "command_given": commands.could_not_do,
-            "conversation_changed": hints.could_not_read,
-            "message_hinted": hints.could_not_read,
-            "message_missing": hints.could_not_read,
+            "conversation_changed": unread.message_not_read,
+            "message_hinted": unread.message_not_read,
+            "message_missing": unread.message_not_read,
             "settle_reply": settling.could_not_settle,
-            "post_changed": posts.post_not_read,
+            "post_changed": unread.post_not_read,
             "send_reply": replies.could_not_send,
             "slack_event": slack_event_lost,
             "take_over_webhook": take_over.could_not_take_over,

@@ -227,6 +227,26 @@ class StatusAnswer(_Value):
     facts: tuple[StatusFact, ...]
 
 
+class TraceHop(_Value):
+    """One hop in an answer. `what` and `reason` may mention people and channels (`<@U…>`, `<#C…>`)."""
+
+    at: AwareDatetime
+    what: str
+    attempt: int | None = None
+    reason: str = ""
+    times: int = 1
+    until: AwareDatetime | None = None
+
+
+class TraceAnswer(_Value):
+    """The answer to `/jollor trace`: what became of one message, in order of time, without its text."""
+
+    type: Literal["trace"] = "trace"
+    about: str
+    hops: tuple[TraceHop, ...]
+    remarks: tuple[str, ...] = ()
+
+
 class ChannelPicker(_Value):
     """Asks where a project should go (or, with `unlink`, which channel to take back)."""
 
@@ -248,6 +268,7 @@ Content = Annotated[
     | ProfileAlert
     | ProjectsAnswer
     | StatusAnswer
+    | TraceAnswer
     | ChannelPicker,
     Field(discriminator="type"),
 ]

@@ -77,6 +77,8 @@ class MessageMissing(_JollorEvent):
     conversation_id: str
     message_id: str
     cause: str = ""
+    since: AwareDatetime | None = None
+    """When it was announced."""
 
 
 class PostChanged(_JollorEvent):

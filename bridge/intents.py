@@ -220,6 +220,11 @@ def move(
     return bool(moved)
 
 
+def note(conn: Connection, intent: Intent, now: datetime, outcome: str, reason: str = "") -> None:
+    """Add a line to an intent's history that is no change of its state."""
+    record_attempt(conn, f"intent:{intent.id}", now, intent.attempt, outcome, reason)
+
+
 def begin(
     conn: Connection, intent: Intent, now: datetime, *, timeout: timedelta, snapshot: Iterable[str]
 ) -> bool:

@@ -47,6 +47,15 @@ from bridge.store.tables import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """How the bridge learned of a message: what told of it (`cause`), when, and the job that then read it."""
+
+    job: JobId
+    cause: str
+    at: datetime
+
+
 class Origin(StrEnum):
     """Whose a stored message is. `before` ones are older than the thread and only kept as known."""
 
@@ -273,6 +282,7 @@ def remember_message(
     message: Message,
     origin: Origin,
     intent: IntentId | None = None,
+    heard: Heard | None = None,
 ) -> bool:
     """Store a message as seen; False if it was already."""
     return insert_new(
@@ -288,6 +298,9 @@ def remember_message(
         sent_at=message.sent_at,
         seen_at=now,
         intent_id=intent,
+        job_id=heard.job if heard else None,
+        cause=heard.cause[:40] if heard else None,
+        heard_at=heard.at if heard else None,
     )
 
 
@@ -398,6 +411,9 @@ def remember_line(
     text: str,
     client_msg_id: str | None,
     intent: IntentId | None = None,
+    received_at: datetime | None = None,
+    job: JobId | None = None,
+    reason: str | None = None,
 ) -> bool:
     """Store a line as dealt with; False if it was, by `ts` or by `client_msg_id` (one line, two events)."""
     return insert_new(
@@ -413,6 +429,9 @@ def remember_line(
         text=text,
         intent_id=intent,
         seen_at=now,
+        received_at=received_at,
+        job_id=job,
+        reason=reason,
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
-from bridge.content import LinkRow, ProjectRow, StatusAnswer, StatusFact
-from bridge.deliveries import WAITING, State, channel_target
+from bridge.content import LinkRow, ProjectRow, StatusAnswer, StatusFact, TraceAnswer, TraceHop
+from bridge.deliveries import WAITING, State, channel_target, dead
 from bridge.ids import ProjectId, TeamId
 from bridge.intents import IntentState
 from bridge.links import links_of, project_name
@@ -18,9 +19,13 @@ from bridge.queue.presence import last_outage, living_workers
 from bridge.store import pauses
 from bridge.store.engine import Store
 from bridge.store.tables import alerts, deliveries, intents, jobs, projects, webhooks
+from bridge.trace import traced
+from bridge.trace.words import because, capital, delivery_in_words, kind_in_words
 from bridge.webhooks import WebhookState, lost
 
 RECENTLY = timedelta(days=7)
+LATEST = 3
+"""Of the dead letters so many are told in a status."""
 
 _WEBHOOK: dict[str, str] = {
     WebhookState.BEING_MADE: "its webhook is not set up to the end: link it again",
@@ -87,6 +92,12 @@ class Queries:
             return []
         return [f"{lately.objects} of its webhooks got lost within a day: run `jollor-slack doctor`"]
 
+    async def trace(self, team: TeamId, asked: str) -> TraceAnswer:
+        """Return what `/jollor trace` says. Raises `PermanentError` if `asked` is nothing known here."""
+        found = await self._store.read(lambda conn: traced(conn, self._store.now(conn), team, asked))
+        hops = tuple(TraceHop.model_validate(asdict(hop)) for hop in found.hops)  # `begins` has done its work
+        return TraceAnswer(about=found.about, hops=hops, remarks=found.remarks)
+
     async def status(self, team: TeamId) -> StatusAnswer:
         """Return what `/jollor status` says."""
         return await self._store.read(lambda conn: self._status(conn, team))
@@ -149,7 +160,11 @@ def _dead(conn: Connection) -> StatusFact:
     ).scalar_one()
     if not count and not refused:
         return StatusFact(label="Given up", value="nothing")
-    value = f"{count} jobs, {refused} messages to Slack; see `jollor-slack jobs list`"
+    latest = "\n".join(f"– {at:%Y-%m-%d %H:%M} UTC: {what}: {why}" for at, what, why in _latest_dead(conn))
+    value = (
+        f"{_counted(count, 'job')}, {_counted(refused, 'message')} to Slack. "
+        f"`jollor-slack jobs list` shows them, `jobs retry` runs them again. The latest:\n{latest}"
+    )
     return StatusFact(label="Given up", value=value, is_fine=False)
 
 
@@ -158,6 +173,30 @@ def _last_away(conn: Connection, now: datetime) -> list[StatusFact]:
     if last is None or now - last.ended_at > RECENTLY:
         return []
     return [StatusFact(label="Last away", value=f"{last.began_at:%Y-%m-%d}: {last.span}")]
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _latest_dead(conn: Connection) -> list[tuple[datetime, str, str]]:
+    """Return the newest dead letters: when, what and why, in words."""
+    newest = (
+        select(jobs.c.finished_at, jobs.c.kind, jobs.c.reason)
+        .where(jobs.c.state == JobState.DISCARDED)
+        .order_by(jobs.c.finished_at.desc())
+        .limit(LATEST)
+    )
+    found = [(at, kind_in_words(kind), because(reason)) for at, kind, reason in conn.execute(newest)]
+    found += [
+        (
+            one["finished_at"],
+            capital(delivery_in_words(one["act"], one["kind"], one["mark"])),
+            because(one["reason"]),
+        )
+        for one in dead(conn, LATEST, newest_first=True)
+    ]
+    return sorted(found, reverse=True)[:LATEST]
 
 
 def _pauses(conn: Connection, team: TeamId) -> list[StatusFact]:

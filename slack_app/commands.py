@@ -6,7 +6,8 @@ the rest in its canonical form:
 - `link`, `unlink`: `PROJECT [channel] [kind]`, the channel as "<#C0123ABC>" if its id is known, else "#name";
   behind a channel `link` also takes `undo SECONDS` or `undo default`;
 - `admins`: empty, `add <@U0123ABC>` or `remove <@U0123ABC>`;
-- `projects`, `status`: empty.
+- `projects`, `status`: empty;
+- `trace`: "C0123ABC 1712345678.901234" for a message in Slack, else the id of a message in Jollor.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from slack_app.blocks import RenderedMessage
 from slack_app.ids import COMMAND
 from slack_app.views.help import help_answer, sentence
 
-WORDS = ("projects", "link", "unlink", "status", "help", "admins")
+WORDS = ("projects", "link", "unlink", "status", "trace", "help", "admins")
 _OTHER_NAMES = {"project": "projects", "list": "projects", "admin": "admins", "?": "help"}
 _KINDS = {
     **{kind.value: kind.value for kind in LinkKind},
@@ -32,6 +33,10 @@ _KINDS = {
 _CHANNEL = re.compile(r"<#(?P<id>[CG][A-Z0-9]+)(?:\|[^>]*)?>|(?<!\S)#(?P<name>[^\s<>#|]+)")
 _UNDO = re.compile(r"\sundo\s+(?P<time>\S+)$", re.IGNORECASE)
 _USER = re.compile(r"<@(?P<id>[UW][A-Z0-9]+)(?:\|[^>]*)?>")
+_PERMALINK = re.compile(
+    r"https?://[^/\s]+/archives/(?P<channel>[CDG][A-Z0-9]+)/p(?P<seconds>\d+)(?P<fraction>\d{6})(?:[?#]\S*)?$"
+)
+_TRACED = re.compile(r"[CDG][A-Z0-9]+ \d+\.\d{6}|(?!https?:)[^\s<>|]{1,200}")
 _QUOTES = "\"'“”„‘’«»"
 
 
@@ -66,6 +71,8 @@ def parse(text: str) -> Wanted | RenderedMessage:
             return _link(word, rest)
         case "admins":
             return _admins(rest)
+        case "trace":
+            return _trace(rest)
         case _:
             return _unknown(word)
 
@@ -88,8 +95,11 @@ def parse_link(rest: str, *, takes_kind: bool = True) -> Link:
 
 def _project(text: str) -> str:
     """A name as typed: Slack's escaping and the quotes around it go."""
-    text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    return text.strip(_QUOTES + " ")
+    return _unescaped(text).strip(_QUOTES + " ")
+
+
+def _unescaped(text: str) -> str:
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
 def _link(word: str, rest: str) -> Wanted | RenderedMessage:
@@ -137,6 +147,20 @@ def _admins(rest: str) -> Wanted | RenderedMessage:
             f"Whom? Write {COMMAND} admins {act.lower()}, then @, and pick one person from Slack's list."
         )
     return Wanted("admins", f"{act.lower()} <@{user['id']}>")
+
+
+def _trace(rest: str) -> Wanted | RenderedMessage:
+    """A message's link as Slack copies it; Slack wraps it in <…>, perhaps with a label."""
+    asked = _unescaped(rest.strip("<> ").partition("|")[0]).strip(_QUOTES + " ")
+    in_slack = _PERMALINK.match(asked)
+    if in_slack is not None:
+        return Wanted("trace", f"{in_slack['channel']} {in_slack['seconds']}.{in_slack['fraction']}")
+    if _TRACED.fullmatch(asked):
+        return Wanted("trace", asked)
+    return sentence(
+        f"Which message? Write {COMMAND} trace, then the message's link (in its menu: Copy link), or the "
+        "id of a message in Jollor."
+    )
 
 
 def _unknown(word: str) -> RenderedMessage:

@@ -22,6 +22,7 @@ from bridge.content import (
     ProfileAlert,
     ProjectsAnswer,
     StatusAnswer,
+    TraceAnswer,
 )
 from slack_app.blocks import RenderedMessage
 from slack_app.views.alert import profile_alert
@@ -30,6 +31,7 @@ from slack_app.views.notice import notice
 from slack_app.views.picker import channel_picker
 from slack_app.views.projects import projects_answer
 from slack_app.views.status import status_answer
+from slack_app.views.trace import trace_answer
 from slack_app.views.transcript import dialogue_line, earlier_messages, transcript_line, transcript_lines
 
 
@@ -66,6 +68,8 @@ def render(
             return projects_answer(content)
         case StatusAnswer():
             return status_answer(content)
+        case TraceAnswer():
+            return trace_answer(content)
         case ChannelPicker():
             return channel_picker(content)
         case _:

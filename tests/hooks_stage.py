@@ -28,6 +28,7 @@ from bridge.relay.outages import Outages
 from bridge.relay.posts import Posts
 from bridge.relay.silences import Silences
 from bridge.relay.takeover import TakeOver
+from bridge.relay.unread import Unread
 from bridge.relay.watching import Watching
 from bridge.store.engine import Store
 from bridge.store.tables import webhooks
@@ -80,7 +81,7 @@ class Watched(Relay):
             self.swept += 1
 
         mine: dict[str, Handler] = {
-            "message_hinted": Hints(self.store, self.social, cards).message_hinted,
+            "message_hinted": Hints(self.store, self.social).message_hinted,
             "watch_webhooks": watching.watch_webhooks,
             "watch_webhook": watching.watch_webhook,
             "take_over_webhook": take_over.take_over,
@@ -95,7 +96,7 @@ class Watched(Relay):
             farewells={
                 **self.handlers.farewells,
                 "take_over_webhook": take_over.could_not_take_over,
-                "post_changed": posts.post_not_read,
+                "post_changed": Unread(self.store, cards).post_not_read,
             },
         )
         self.worker = super().a_worker(self.store, self.jobs, self.handlers)

@@ -39,6 +39,7 @@ from bridge.relay.readback import ReadBack
 from bridge.relay.replies import Replies
 from bridge.relay.settling import Settling
 from bridge.relay.thread_reading import ThreadReading
+from bridge.relay.unread import Unread
 from bridge.sender import Sender
 from bridge.store.engine import Store
 from bridge.store.tables import intents, jobs, links, projects
@@ -79,12 +80,13 @@ class Relay:
         cards = Cards(dashboard_url="https://jollor.example")
         window = timedelta(seconds=self.undo_window_s)
         inbound = Inbound(self.store, self.social, cards)
-        hints = Hints(self.store, self.social, cards)
+        hints = Hints(self.store, self.social)
         outbound = self.outbound = Outbound(self.store, self.chat, cards, undo_window=window)
         changes = Changes(self.store, outbound, cards)
         holding = HoldingBack(self.store, self.chat, outbound)
         second_tries = SecondTries(self.store, self.chat)
         advice = Advice(self.store, self.chat, self.social, undo_window=window)
+        unread = Unread(self.store, cards)
         settling = Settling(self.store, self.chat, self.social, cards)
         self.catch_up = CatchUp(self.store, self.social, cards)
         posts = Posts(self.store, self.social, cards)
@@ -143,8 +145,8 @@ class Relay:
                     "hold_back_chosen": holding.could_not_hold_back,
                     "send_reply": replies.could_not_send,
                     "settle_reply": settling.could_not_settle,
-                    "message_missing": hints.could_not_read,
-                    "conversation_changed": hints.could_not_read,
+                    "conversation_changed": unread.message_not_read,
+                    "message_missing": unread.message_not_read,
                 },
             ),
         )

@@ -11,6 +11,7 @@ for nobody but the root. Messages that wait behind each other are joined into on
 records what became of each call; `bridge.sender` makes the calls.
 """
 
+from bridge.deliveries.dead import DeliveryNumber, dead, drop_dead, numbered, retry_dead
 from bridge.deliveries.join import separate
 from bridge.deliveries.owe import (
     put_channel_post,
@@ -43,11 +44,15 @@ __all__ = [
     "Act",
     "Deliveries",
     "Delivery",
+    "DeliveryNumber",
     "Priority",
     "Shown",
     "State",
     "channel_target",
+    "dead",
+    "drop_dead",
     "forget_old",
+    "numbered",
     "post_bucket",
     "put_channel_post",
     "put_delete",
@@ -56,6 +61,7 @@ __all__ = [
     "put_reply",
     "put_root",
     "put_update",
+    "retry_dead",
     "separate",
     "team_target",
     "thread_lane",

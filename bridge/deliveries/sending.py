@@ -181,7 +181,9 @@ class Deliveries:
             if self._waits(conn, one, attempt=one.attempt - 1):
                 open_again = now + (delay + timedelta(seconds=INTERVAL_S[one.act])) / self._scale
                 close_bucket(conn, one.bucket, open_again)
-                record_attempt(conn, one.subject, now, one.attempt, "limited", f"wait {delay}")
+                record_attempt(
+                    conn, one.subject, now, one.attempt, "limited", f"for {delay.total_seconds():g} s"
+                )
                 self._slack_answered(conn, one, open_again)
 
         await self._store.write(record)

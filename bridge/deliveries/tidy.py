@@ -11,11 +11,14 @@ from bridge.store.tables import deliveries, shown_messages
 
 
 def forget_old(conn: Connection, before: datetime) -> int:
-    """Delete finished deliveries from before `before`, apart from roots and what shows messages."""
+    """Delete deliveries done before `before`, apart from roots and what shows messages.
+
+    Dead letters stay until somebody retries or drops them.
+    """
     keep = select(shown_messages.c.delivery_id)
     return conn.execute(
         delete(deliveries).where(
-            deliveries.c.state.in_((State.DONE, State.REFUSED)),
+            deliveries.c.state == State.DONE,
             deliveries.c.finished_at < before,
             deliveries.c.is_root.is_(False),
             deliveries.c.id.not_in(keep),

@@ -86,6 +86,7 @@ class JobView:
     created_at: datetime
     finished_at: datetime | None
     reason: str | None
+    attempted_at: datetime | None = None
 
     @classmethod
     def of(cls, row: RowMapping) -> JobView:
@@ -102,6 +103,7 @@ class JobView:
             created_at=row["created_at"],
             finished_at=row["finished_at"],
             reason=row["reason"],
+            attempted_at=row["attempted_at"],
         )
 
 

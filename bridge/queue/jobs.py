@@ -32,6 +32,7 @@ from bridge.queue.job import (
     order_of,
     put_in,
 )
+from bridge.queue.mend import cancel_in, retry_in
 from bridge.queue.receipts import Receipts
 from bridge.queue.retry import Discard, Pause, RunAgain, Verdict
 from bridge.queue.turn import next_due
@@ -141,6 +142,8 @@ class Jobs:
         if not conn.execute(update(jobs).where(_held(job)).values(**values)).rowcount:
             return False
         record_attempt(conn, f"job:{job.id}", now, job.attempt, _outcome(verdict), reason)
+        if isinstance(verdict, Discard):
+            _discard_followers(conn, job, now, reason)
         match verdict:
             case Pause():
                 pauses.pause(conn, verdict.target, reason[:500], now, self._scale, tried_at=job.claimed_at)
@@ -265,41 +268,40 @@ class Jobs:
 
     async def retry(self, ids: Sequence[JobId]) -> int:
         """Make dead letters available again; they keep their place, so they run next in their lane."""
-        return await self._change(
-            ids,
-            (JobState.DISCARDED, JobState.CANCELLED),
-            lambda now: {
-                "state": JobState.AVAILABLE,
-                "attempt": 0,
-                "scheduled_at": now,
-                "finished_at": None,
-                "reason": None,
-            },
-        )
+        return await self._mend(lambda conn, now: retry_in(conn, now, ids))
 
     async def cancel(self, ids: Sequence[JobId]) -> int:
         """Cancel jobs that are not running; return how many. Their lanes go on."""
-        return await self._change(
-            ids,
-            (JobState.AVAILABLE, JobState.DISCARDED),
-            lambda now: {"state": JobState.CANCELLED, "finished_at": now},
-        )
+        return await self._mend(lambda conn, now: cancel_in(conn, now, ids))
 
-    async def _change(
-        self,
-        ids: Sequence[JobId],
-        states: Sequence[JobState],
-        values: Callable[[datetime], dict[str, Any]],
-    ) -> int:
-        def change(conn: Connection) -> int:
-            which = jobs.c.id.in_(ids), jobs.c.state.in_(states)
-            count = conn.execute(update(jobs).where(*which).values(**values(self._store.now(conn)))).rowcount
-            notify(conn)
-            return count
-
-        count = await self._store.write(change)
+    async def _mend(self, change: Callable[[Connection, datetime], Sequence[object]]) -> int:
+        changed = await self._store.write(lambda conn: change(conn, self._store.now(conn)))
         self.woken.set()
-        return count
+        return len(changed)
+
+
+def _discard_followers(conn: Connection, job: Job, now: datetime, reason: str) -> None:
+    """What was tried along from the first failure on is given up along: it would hold up the lane anew."""
+    ids = [id_ for id_, _ in job.followers]
+    since = _failing_since(conn, job.id) if ids else None
+    if since is None:
+        return
+    waiting = jobs.c.id.in_(ids), jobs.c.state == JobState.AVAILABLE, jobs.c.created_at <= since
+    given_up = {"state": JobState.DISCARDED, "finished_at": now, "reason": reason[:500]}
+    taken = conn.execute(update(jobs).where(*waiting).values(**given_up).returning(jobs.c.id)).scalars().all()
+    for id_ in taken:
+        record_attempt(conn, f"job:{id_}", now, job.attempt, "discarded", reason)
+
+
+def _failing_since(conn: Connection, job: JobId) -> datetime | None:
+    """Return when a job failed first, since it was put or put back; None if it did not before."""
+    since = None
+    for attempt in history(conn, f"job:{job}"):
+        if attempt.outcome == "retried":
+            since = None
+        elif attempt.outcome == "failed":
+            since = since or attempt.at
+    return since
 
 
 def _held(job: Job) -> ColumnElement[bool]:

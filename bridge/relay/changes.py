@@ -43,7 +43,8 @@ class Changes:
         is_known = await self._store.write(lambda conn: self._edit(conn, event))
         if not is_known and place is not None:
             # The edit overtook its line, and says all that the line says; that one is known when it comes.
-            await self._outbound.line_in(place, event.as_typed(job.created_at), edited_ts=event.edited_ts)
+            typed = event.as_typed(job.created_at)
+            await self._outbound.line_in(place, typed, job.id, edited_ts=event.edited_ts)
 
     def _edit(self, conn: Connection, event: LineEdited) -> bool:
         """Return False if the line itself has not been seen yet."""

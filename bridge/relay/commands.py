@@ -75,6 +75,7 @@ class Commands:
             "unlink": self._unlink,
             "status": self._status,
             "admins": self._admins,
+            "trace": self._trace,
         }
         act = acts.get(event.word)
         if act is None:
@@ -138,6 +139,9 @@ class Commands:
         except TimeoutError:
             log.info("command.status_without_jollor")
         return await self._queries.status(TeamId(event.team_id))
+
+    async def _trace(self, event: CommandGiven) -> Content:
+        return await self._queries.trace(TeamId(event.team_id), event.rest)
 
     async def _link(self, event: CommandGiven) -> Content:
         await self._check_right(event.team_id, event.user_id)

@@ -8,7 +8,7 @@ Outgoing messages settle our intents; what matches none is somebody else's and s
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,10 +16,10 @@ from sqlalchemy import Connection
 
 from bridge.errors import BridgeError, Snooze, StoreUnavailable, TargetDown
 from bridge.events import SWEEPS, ConversationChanged
-from bridge.ids import ConversationId, MessageId, ProjectId
+from bridge.ids import ConversationId, JobId, MessageId, ProjectId
 from bridge.links import links_of
-from bridge.mapping import Origin as Whose
 from bridge.mapping import (
+    Heard,
     conversation,
     hold,
     remember_conversation,
@@ -27,6 +27,7 @@ from bridge.mapping import (
     seen_messages,
     update_conversation,
 )
+from bridge.mapping import Origin as Whose
 from bridge.model import LinkKind, Message, Target, TargetKind
 from bridge.ports import Social
 from bridge.queue.jobs import Job, NewJob, order_of, put_in
@@ -42,16 +43,26 @@ from bridge.webhooks.lost import announced, found_by_sweep, of_message
 log = logging.getLogger(__name__)
 
 HOLD_LOOK = timedelta(seconds=5)
+LISTED = "list"
+"""The cause of what stood in the list beside a message that was announced."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What one look at a conversation found. `missing` are hinted ids that could not be read yet."""
+    """What one look at a conversation found. `missing` are hinted ids that could not be read yet.
+
+    `hinted` tells how each message that was announced was heard of, `otherwise` how all others were found.
+    """
 
     messages: tuple[Message, ...]
-    hinted: frozenset[MessageId]
+    hinted: Mapping[MessageId, Heard]
+    otherwise: Heard
     missing: tuple[MessageId, ...]
     looked_at: datetime
+
+    def heard(self, message: Message) -> Heard:
+        """Return how the bridge learned of `message`."""
+        return self.hinted.get(message.id, self.otherwise)
 
 
 class Inbound:
@@ -66,14 +77,16 @@ class Inbound:
 
     async def conversation_changed(self, event: ConversationChanged, job: Job) -> None:
         """List the conversation and show everything unseen, oldest first."""
-        events = [event, *(e for _, e in job.followers if isinstance(e, ConversationChanged))]
+        later = [(id_, e) for id_, e in job.followers if isinstance(e, ConversationChanged)]
+        events = [event, *(e for _, e in later)]
         project = ProjectId(event.project_id)
         id_ = ConversationId(event.conversation_id)
-        hinted = {MessageId(e.message_id): e.cause for e in events if e.message_id is not None}
+        hinted = _hints([(job.id, event), *later], job)
         is_linked, looked_at = await self._store.read(lambda conn: self._before_looking(conn, project))
         if not is_linked:
             return
-        found = await self._look(project, id_, hinted, looked_at)
+        otherwise = Heard(job.id, event.cause if event.message_id is None else LISTED, _since(event, job))
+        found = await self._look(project, id_, hinted, otherwise, looked_at)
         swept = any(e.cause in SWEEPS for e in events)
         held = await self._store.write(lambda conn: self._show(conn, project, id_, found, swept=swept))
         if held:
@@ -85,7 +98,12 @@ class Inbound:
         return bool(choose(links_of(conn, project), LinkKind.MESSAGE)), self._store.now(conn)
 
     async def _look(
-        self, project: ProjectId, id_: ConversationId, hinted: Collection[MessageId], looked_at: datetime
+        self,
+        project: ProjectId,
+        id_: ConversationId,
+        hinted: Mapping[MessageId, Heard],
+        otherwise: Heard,
+        looked_at: datetime,
     ) -> _Found:
         listed = await self._social.messages(project, id_)
         messages = {message.id: message for message in listed.messages}
@@ -102,7 +120,7 @@ class Inbound:
             except BridgeError:
                 missing.append(hint)  # one that cannot be read must not keep the others from being shown
         ordered = sorted(messages.values(), key=lambda message: message.sent_at)
-        return _Found(tuple(ordered), frozenset(hinted), tuple(missing), looked_at)
+        return _Found(tuple(ordered), hinted, otherwise, tuple(missing), looked_at)
 
     def _show(
         self, conn: Connection, project: ProjectId, id_: ConversationId, found: _Found, *, swept: bool
@@ -123,8 +141,9 @@ class Inbound:
         fresh = [m for m in unseen if m.sent_at >= oldest_link or m.id in found.hinted]
         for message in unseen:
             if message not in fresh:
-                remember_message(conn, now, project, id_, message, Whose.BEFORE)
-        owed, held = self._settle(conn, now, project, id_, fresh)
+                heard = found.heard(message)
+                remember_message(conn, now, project, id_, message, Whose.BEFORE, heard=heard)
+        owed, held = self._settle(conn, now, project, id_, fresh, found)
         if swept:
             self._note_unannounced(conn, now, project, [m for m, _ in owed if m.id not in found.hinted])
         if owed:
@@ -174,6 +193,7 @@ class Inbound:
         project: ProjectId,
         id_: ConversationId,
         fresh: Sequence[Message],
+        found: _Found,
     ) -> tuple[list[tuple[Message, Whose]], bool]:
         """Return what is to be shown, with whose it is, and whether outgoing messages are held back.
 
@@ -191,7 +211,7 @@ class Inbound:
                     held = True
                     continue
             whose = Whose.CUSTOMER if message.is_incoming else Whose.ELSEWHERE
-            if remember_message(conn, now, project, id_, message, whose):
+            if remember_message(conn, now, project, id_, message, whose, heard=found.heard(message)):
                 owed.append((message, whose))
         return owed, held
 
@@ -205,3 +225,16 @@ class Inbound:
             put_in(conn, [NewJob(event, run_at=at, order=order_of(at))], now)
 
         await self._store.write(put)
+
+
+def _since(event: ConversationChanged, job: Job) -> datetime:
+    return event.since or job.created_at
+
+
+def _hints(events: Sequence[tuple[JobId, ConversationChanged]], job: Job) -> dict[MessageId, Heard]:
+    """Return how each announced message was heard of, first."""
+    hinted: dict[MessageId, Heard] = {}
+    for id_, event in events:
+        if event.message_id is not None:
+            hinted.setdefault(MessageId(event.message_id), Heard(id_, event.cause, _since(event, job)))
+    return hinted

@@ -11,7 +11,7 @@ from bridge.content import Notice
 from bridge.deliveries import put_notice
 from bridge.errors import Snooze
 from bridge.events import LineTyped, MarkWaiting, SendReply
-from bridge.ids import IntentId, LineRef, TeamId, UserId, new_id, ts_order
+from bridge.ids import IntentId, JobId, LineRef, TeamId, UserId, new_id, ts_order
 from bridge.intents import Intent, IntentState
 from bridge.mapping import (
     Fate,
@@ -75,7 +75,7 @@ class Outbound:
         if place is None:
             await self._outside.explain(event)
         else:
-            await self.line_in(place, event, edited_ts=event.edited_ts)
+            await self.line_in(place, event, job.id, edited_ts=event.edited_ts)
 
     async def place(self, event: Line) -> Place | None:
         """Return where a line stands. Raises `Snooze` while the root above it may turn out to be ours."""
@@ -87,13 +87,15 @@ class Outbound:
             raise Snooze("root_not_known_yet", delay=ROOT_LOOK)
         return place
 
-    async def line_in(self, place: Place, event: LineTyped, *, edited_ts: str | None = None) -> None:
+    async def line_in(
+        self, place: Place, event: LineTyped, job: JobId, *, edited_ts: str | None = None
+    ) -> None:
         """Deal with a line in a thread of ours; `edited_ts` if it is known only as it was edited."""
         person = await self._chat.person(TeamId(event.team_id), UserId(event.user_id))
         if person.is_bot:
             return
         decision = decide(event, person, place.thread.target.kind, is_linked=place.link is not None)
-        await self._store.write(lambda conn: self._take(conn, event, place, decision, edited_ts))
+        await self._store.write(lambda conn: self._take(conn, event, place, decision, edited_ts, job))
 
     async def could_not_take(self, event: LineTyped, reason: str, *, is_whole: bool = True) -> None:
         """A line that could not be dealt with for good: say so where its writer sees it.
@@ -109,10 +111,16 @@ class Outbound:
         if isinstance(decision, Reply):
             rewrite = Refuse(f"{reason} Nothing was sent; write it again as a new line.")
             decision = given_up(reason) if is_whole else rewrite
-        await self._store.write(lambda conn: self._take(conn, event, place, decision, None))
+        await self._store.write(lambda conn: self._take(conn, event, place, decision, None, None))
 
     def _take(
-        self, conn: Connection, event: LineTyped, place: Place, decision: Decision, edited_ts: str | None
+        self,
+        conn: Connection,
+        event: LineTyped,
+        place: Place,
+        decision: Decision,
+        edited_ts: str | None,
+        job: JobId | None,
     ) -> None:
         now = self._store.now(conn)
         line, thread = ref_of(event), place.thread
@@ -128,6 +136,9 @@ class Outbound:
             text=event.text,
             client_msg_id=event.client_msg_id,
             intent=intent,
+            received_at=event.received_at,
+            job=job,
+            reason=decision.sentence if isinstance(decision, Refuse) else None,
         )
         if not is_new:
             return

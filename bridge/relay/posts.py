@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from bridge.content import Notice, PostCard, PostLabel
-from bridge.deliveries import put_channel_post, put_reply, put_root
+from bridge.deliveries import put_reply, put_root
 from bridge.errors import BridgeError, PermanentError
 from bridge.events import SWEEPS, PostChanged
 from bridge.ids import PostId, ProjectId
@@ -96,18 +96,3 @@ class Posts:
             published_at=post.published_at,
             dashboard_url=self._cards.dashboard(project),
         )
-
-    async def post_not_read(self, event: PostChanged, reason: str) -> None:
-        """Say in the channel that a post is missing there."""
-        project = ProjectId(event.project_id)
-
-        def say(conn: Connection) -> None:
-            now = self._store.now(conn)
-            notice = Notice(
-                text=f"A post could not be shown here: {reason} Please look in Jollor.",
-                buttons=(self._cards.button(project),),
-            )
-            for link in choose(links_of(conn, project), LinkKind.POST):
-                put_channel_post(conn, now, link.team, link.channel, "notice", notice)
-
-        await self._store.write(say)

@@ -6,8 +6,10 @@ A reply is an intent, committed as `sending` before its first byte. Whatever lea
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import datetime, timedelta
+from time import monotonic
 
 from sqlalchemy import Connection
 
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 
 REPLY_TIMEOUT_S = 10.0
 SHORTEST_TIMEOUT_S = 4.0
+RECORD_AGAIN_S = 0.2
 STILL_WAITING = (IntentState.PENDING, IntentState.SENDING, IntentState.UNKNOWN)
 STANDS_BACK = timedelta(seconds=5)
 """How long a line lets what was typed before it go first, and waits for news of its thread to be read."""
@@ -250,7 +253,23 @@ class Replies:
             log.error("reply.broke", exc_info=error)
             await self._conclude_unknown(intent, "something broke on our side while sending")
         else:
-            await self._store.write(lambda conn: self._accepted(conn, intent))
+            await self._record_accepted(intent, within_s=left_s)
+
+    async def _record_accepted(self, intent: Intent, *, within_s: float) -> None:
+        """Record what Jollor answered, also if the database is away for a moment: else it would be in doubt.
+
+        Not for longer than `within_s`: a successor may have drawn its own conclusion by then.
+        """
+        until = monotonic() + within_s
+        while True:
+            try:
+                await self._store.write(lambda conn: self._accepted(conn, intent))
+                return
+            except StoreUnavailable as error:
+                if monotonic() >= until:
+                    raise
+                log.warning("reply.not_recorded", extra={"reason": error.user_message})
+            await asyncio.sleep(RECORD_AGAIN_S)
 
     async def _take_back(self, intent: Intent) -> None:
         """Nothing took effect for sure: the same reply may be sent later without asking."""

@@ -117,6 +117,7 @@ class Settling:
             return None
         looks = intent.looks + 1
         intents.change(conn, id_, looks=looks)
+        intents.note(conn, intent, now, "looked", f"look {looks} of {len(LOOKS_S)}")
         if not is_last and looks < len(LOOKS_S):
             return timedelta(seconds=LOOKS_S[looks] - LOOKS_S[looks - 1])
         self.ask(conn, now, intent, CUT if listed.is_cut else DOUBT)
@@ -133,6 +134,7 @@ class Settling:
             here = [f"⏳ {other.text}" for other in waiting if other.thread == intent.thread]
             quote = "\n\n".join([intent.text, *here])
         intents.change(conn, intent.id, asked_at=now)
+        intents.note(conn, intent, now, "asked")
         set_mark(conn, now, intent.line, Mark.DOUBT)
         thread = thread_by_id(conn, intent.thread)
         assert thread is not None
@@ -182,7 +184,7 @@ class Settling:
             now,
             frm=frm,
             to=to,
-            reason=f"{decision} by a person",
+            reason=f"<@{event.user_id}> {words}",
             decision=decision,
             decided_by=event.user_id,
             asked_at=None,

@@ -16,6 +16,7 @@ from bridge.ids import ChannelId, ProjectId, TeamId
 from bridge.links import links_of
 from bridge.queue.jobs import Job, JobState
 from bridge.store import pauses
+from bridge.store.attempts import KEPT
 from bridge.store.engine import Store
 from bridge.store.tables import attempts, effects, jobs, kept_bodies, projects, teams
 from bridge.webhooks import lost
@@ -98,12 +99,13 @@ class Upkeep:
         """Delete what nobody asks for any more: finished jobs, sent marks and notices, their history."""
 
         def forget(conn: Connection) -> None:
-            before = self._store.now(conn) - KEEP
+            now = self._store.now(conn)
+            before = now - KEEP
             done = (JobState.COMPLETED, JobState.CANCELLED)
             conn.execute(delete(jobs).where(jobs.c.state.in_(done), jobs.c.finished_at < before))
             forget_old(conn, before)
             conn.execute(delete(effects).where(effects.c.at < before - KEEP))
-            conn.execute(delete(attempts).where(attempts.c.at < before - KEEP))
+            conn.execute(delete(attempts).where(attempts.c.at < now - KEPT))
             lost.forget_old(conn, before)
             forget_tests(conn, before)
             conn.execute(delete(kept_bodies).where(kept_bodies.c.received_at < before - KEEP))

@@ -30,7 +30,7 @@ from bridge.errors import (
 from bridge.ids import MessageTs
 from bridge.mapping import replace_root
 from bridge.ports import Chat, Outgoing, Posted
-from bridge.queue.retry import backoff_s
+from bridge.queue.retry import backoff_s, reason_of
 from bridge.sender.instead import give_up, say_instead
 from bridge.store.engine import Store
 
@@ -113,9 +113,9 @@ class Acts:
         if not isinstance(error, BridgeError):
             log.error("delivery.broke", exc_info=error)
         if one.attempt >= MAX_ATTEMPTS:
-            return await self._refuse(one, repr(error))
+            return await self._refuse(one, reason_of(error))
         pause = timedelta(seconds=backoff_s(one.attempt, self._jitter))
-        await self._deliveries.again(one, repr(error), delay=pause)
+        await self._deliveries.again(one, reason_of(error), delay=pause)
         return "failed"
 
     async def _refuse(self, one: Delivery, reason: str) -> str:
@@ -136,7 +136,7 @@ class Acts:
         except CannotTell as error:
             return await self._post_once_more(one, error, is_ours)
         except Snooze as error:  # reading is limited, posting may not be: others go on
-            await self._deliveries.again(one, str(error), delay=error.delay, is_attempt=False)
+            await self._deliveries.again(one, reason_of(error), delay=error.delay, is_attempt=False)
             return "look_limited"
         if found is not None:
             return await self._found(one, outgoing, found)
@@ -171,13 +171,13 @@ class Acts:
         except RootGone:
             return await self._root_gone(one, None)
         except UnconfirmedError as error:
-            await self._deliveries.uncertain(one, str(error), delay=delay, is_attempt=error.is_suspect)
+            await self._deliveries.uncertain(one, reason_of(error), delay=delay, is_attempt=error.is_suspect)
         except BridgeError:
             raise
         except Exception as error:
             # A mistake of ours, before the call or after it: nobody can say whether it was posted.
             log.exception("delivery.broke")
-            await self._deliveries.uncertain(one, repr(error), delay=delay, is_attempt=True)
+            await self._deliveries.uncertain(one, reason_of(error), delay=delay, is_attempt=True)
         return "uncertain"
 
     async def _landed(self, one: Delivery, outgoing: Outgoing, posted: Posted) -> str:
@@ -215,7 +215,7 @@ class Acts:
         try:
             await act(one)
         except UnconfirmedError as error:
-            await self._deliveries.again(one, str(error), delay=FIRST_LOOK, is_attempt=error.is_suspect)
+            await self._deliveries.again(one, reason_of(error), delay=FIRST_LOOK, is_attempt=error.is_suspect)
             return "repeated"
         except PermanentError as error:
             if error.code != GONE:

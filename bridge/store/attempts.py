@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, insert, select
 
 from bridge.store.tables import attempts
+
+BY_OPERATOR = "by whoever runs the bridge"
+"""The reason of what the command line does."""
+
+KEPT = timedelta(days=14)
+"""How long a line of the history is kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -297,7 +297,19 @@ messages = Table(
     Column("sent_at", UtcDateTime, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
     Column("intent_id", String(16)),
+    Column("job_id", BigId, comment="the job that read it"),
+    Column("cause", String(40), comment="what told of it: the webhook's event type, sweep, list ..."),
+    Column("heard_at", UtcDateTime, comment="when it was told of"),
     Index("ix_messages_conversation", "project_id", "conversation_id", "sent_at"),
+)
+
+told_unread = Table(
+    "told_unread",
+    metadata,
+    Column("project_id", Text, primary_key=True),
+    Column("conversation_id", Text, primary_key=True),
+    Column("told_at", UtcDateTime, nullable=False),
+    comment="Conversations of which people were told that they cannot be read, and when",
 )
 
 held_messages = Table(
@@ -416,6 +428,15 @@ deliveries = Table(
         sqlite_where=text("joined_into is not null"),
         postgresql_where=text("joined_into is not null"),
     ),
+    # What was done about a line or a message of ours: its marks, drawings and notices.
+    Index(
+        "ix_deliveries_line",
+        "team",
+        "channel_id",
+        "line_ts",
+        sqlite_where=text("line_ts is not null"),
+        postgresql_where=text("line_ts is not null"),
+    ),
 )
 
 shown_messages = Table(
@@ -489,6 +510,9 @@ lines = Table(
     Column("deleted", Boolean, nullable=False, server_default=text("false")),
     Column("seen_at", UtcDateTime, nullable=False),
     Column("mark", String(24)),
+    Column("received_at", UtcDateTime, comment="when Slack told of it"),
+    Column("job_id", BigId, comment="the job that dealt with it"),
+    Column("reason", Text, comment="why it was refused, as said to its writer"),
     UniqueConstraint("team", "channel_id", "client_msg_id"),
     comment="Human lines in linked threads and what became of them",
 )

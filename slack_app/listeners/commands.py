@@ -26,6 +26,7 @@ _ON_IT: Mapping[str, str] = {
     "unlink": "Taking that back…",
     "status": "Having a look…",
     "admins": "One moment…",
+    "trace": "Looking up what happened to it…",
 }
 _NOT_STORED = "I could not note that down just now. Please try again in a minute."
 

@@ -20,6 +20,7 @@ _USES: tuple[tuple[str, str], ...] = (
     ),
     ("unlink PROJECT [#channel]", "take it back"),
     ("status", "whether everything works, and what to do if not"),
+    ("trace LINK", "what happened to one message: each hop, with time, attempt and reason"),
     ("admins [add|remove @user]", "who may link and unlink, besides the workspace's admins"),
     ("help", "this overview"),
 )

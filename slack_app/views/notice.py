@@ -22,18 +22,19 @@ def notice(content: Notice) -> RenderedMessage:
     """
     words = b.clip(clean_text(content.text).strip(), _MAX_WORDS) or "…"
     quote = b.clip(clean_text(content.quote or "").strip(), _MAX_QUOTE)
-    parts = [b.section_of(*_sentence(words))]
+    parts = [b.section_of(*in_words(words))]
     if quote:
         parts.append(b.quote_of(b.run(quote)))
     blocks = [b.rich_text(*parts)]
     blocks += button_rows(content.buttons)
-    return b.message(f"{_escaped_sentence(words)}\n{escaped(quote)}".strip(), blocks)
+    return b.message(f"{plain_words(words)}\n{escaped(quote)}".strip(), blocks)
 
 
 _CODE = re.compile(r"<#(?P<channel>[CG][A-Z0-9]{2,30})>|<@(?P<user>[UW][A-Z0-9]{2,30})>|`(?P<code>[^`\n]+)`")
 
 
-def _sentence(words: str) -> Iterator[Element]:
+def in_words(words: str) -> Iterator[Element]:
+    """A sentence of ours as rich text."""
     end = 0
     for match in _CODE.finditer(words):
         if match.start() > end:
@@ -49,7 +50,7 @@ def _sentence(words: str) -> Iterator[Element]:
         yield b.run(words[end:])
 
 
-def _escaped_sentence(words: str) -> str:
+def plain_words(words: str) -> str:
     """For notifications: mentions as they are, everything else escaped."""
     end, parts = 0, []
     for match in _CODE.finditer(words):

@@ -10,7 +10,7 @@ from slack_app.names import clean, clean_text
 
 _MAX_FACTS = 25
 _MAX_LABEL = 80
-_MAX_VALUE = 300
+_MAX_VALUE = 700
 
 
 def status_answer(answer: StatusAnswer) -> RenderedMessage:

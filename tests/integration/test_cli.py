@@ -19,14 +19,17 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, insert, select, update
 
 from bridge import cli
+from bridge.content import Notice
+from bridge.deliveries import put_channel_post
 from bridge.errors import PermanentError
 from bridge.events import CleanUp, ConversationChanged, LineTyped
+from bridge.ids import ChannelId, TeamId
 from bridge.queue.job import NewJob
 from bridge.queue.jobs import Jobs
 from bridge.store.attempts import record_attempt
 from bridge.store.engine import Op, Store, T
 from bridge.store.secrets import KeyRing, key_path, new_key
-from bridge.store.tables import accounts, jobs, links, projects
+from bridge.store.tables import accounts, deliveries, jobs, links, projects
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 NEED_THE_DATABASE = [
@@ -312,6 +315,81 @@ def test_waiting_and_dead_jobs_are_cancelled(with_database: CommandLine, migrate
     assert answer == (0, "2 jobs cancelled.\n", "")
     assert states(migrated_url) == ["cancelled", "cancelled", "running"]
     assert with_database("jobs", "cancel", str(ids[2])).code == 1
+
+
+def refused(url: str, *texts: str) -> list[str]:
+    """Put messages that Slack refused; return how all of those are named."""
+
+    def write(conn: Connection) -> list[str]:
+        for text in texts:
+            id_ = put_channel_post(conn, NOW, TeamId("T1"), ChannelId("C1"), "notice", Notice(text=text))
+            given_up = {
+                "state": "refused",
+                "attempt": 1,
+                "finished_at": NOW,
+                "reason": "msg_too_long: Too long.",
+            }
+            conn.execute(update(deliveries).where(deliveries.c.id == id_).values(**given_up))
+            record_attempt(conn, f"delivery:{id_}", NOW, 1, "refused", "msg_too_long: Too long.")
+        return [
+            f"d{seq}" for seq in conn.execute(select(deliveries.c.seq).order_by(deliveries.c.seq)).scalars()
+        ]
+
+    return done(url, write)
+
+
+def test_messages_that_slack_refused_are_listed_shown_and_sent_again(
+    with_database: CommandLine, migrated_url: str
+) -> None:
+    (dead,) = put(migrated_url, NewJob(CleanUp()))
+    discard(migrated_url, dead)
+    first, second = refused(migrated_url, "private words", "other words")
+    rows = with_database("jobs", "list", "--json").rows
+    assert [(row["id"], row["state"]) for row in rows] == [
+        (dead, "discarded"),
+        (first, "refused"),
+        (second, "refused"),
+    ]
+    assert with_database("jobs", "list", "--state", "available", "--json").rows == []
+    listed = with_database("jobs", "list").out
+    assert "Too long." in listed
+    assert "msg_too_long" not in listed
+    shown = with_database("jobs", "show", first.upper())
+    assert "a sentence of the bridge" in shown.out
+    assert "It was given up" in shown.out
+    as_json = with_database("jobs", "show", first, "--json").out
+    assert json.loads(as_json)["attempts"][0]["reason"] == "msg_too_long: Too long."
+    assert "private words" not in shown.out + as_json
+    assert with_database("jobs", "retry", first) == (0, "1 message to Slack will be sent again.\n", "")
+    assert with_database("jobs", "retry", "--all") == (
+        0,
+        "1 job will run again.\n1 message to Slack will be sent again.\n",
+        "",
+    )
+    refused(migrated_url, "a third")
+    third = with_database("jobs", "list", "--state", "discarded", "--json").rows[-1]["id"]
+    assert with_database("jobs", "cancel", third) == (0, "1 message to Slack dropped.\n", "")
+    assert with_database("jobs", "cancel", third).code == 1
+    assert with_database("jobs", "show", "d99") == (1, "", "There is no message to Slack d99.\n")
+
+
+def test_a_job_is_shown_hop_by_hop_in_words(with_database: CommandLine, migrated_url: str) -> None:
+    (dead,) = put(migrated_url, NewJob(ConversationChanged(project_id="p1", conversation_id="c1")))
+    discard(migrated_url, dead)
+    assert with_database("jobs", "retry", str(dead)).code == 0
+    out = with_database("jobs", "show", str(dead)).out
+    assert "Reading a conversation in Jollor" in out
+    for words in (
+        "It was stored",
+        "It was given up",
+        "It was put back to be tried again",
+        "It waits from then on",
+    ):
+        assert words in out
+    hops = json.loads(with_database("jobs", "show", str(dead), "--json").out)["hops"]
+    assert [hop["reason"] for hop in hops if hop["what"].startswith("It was put")] == [
+        "by whoever runs the bridge"
+    ]
 
 
 # --- links -------------------------------------------------------------------------------------------

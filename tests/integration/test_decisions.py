@@ -125,7 +125,7 @@ async def test_one_announced_message_that_cannot_be_read_keeps_no_other_from_bei
     assert set(await relay.jobs_of("conversation_changed")) == {"completed"}
     await relay.pass_(600)
     assert await relay.jobs_of("message_missing") == ["discarded"]
-    assert [text for text in relay.said(root) if "could not be shown" in text]
+    assert [text for text in relay.said(root) if "could not be read – open in Jollor" in text]
 
 
 async def test_a_reply_from_one_linked_channel_is_shown_in_the_other(relay: Relay, root: MessageTs) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from bridge.events import ConversationChanged
 from bridge.ids import JobId
 from bridge.queue.jobs import Job, Jobs, NewJob
 from bridge.queue.retry import Discard, Pause, RunAgain
@@ -183,6 +184,42 @@ async def test_retried_dead_letters_run_next_in_their_lane_the_oldest_first(jobs
         seen += names_of(claimed)
         await jobs.complete(claimed[0])
     assert seen == ["1", "3", "11"]
+
+
+async def test_retried_dead_letters_take_the_later_ones_of_their_lane_along(jobs: Jobs) -> None:
+    ids = await dead_letters(jobs, 1, 2)
+    await put_ordered(jobs, 10)
+    assert await jobs.retry(ids) == 2
+    [job] = await claim(jobs, coalesced="conversation_changed")
+    assert names_of([job]) == ["1"]
+    assert [event.message_id for _, event in job.followers if isinstance(event, ConversationChanged)] == [
+        "2",
+        "10",
+    ]
+    await jobs.complete(job)
+    assert await jobs.counts() == {"completed": 3}
+
+
+async def test_dead_letters_of_several_lanes_run_at_once_the_oldest_first(jobs: Jobs) -> None:
+    await put(jobs, "b", lane="b")
+    await put(jobs, "a", lane="a")
+    for job in await claim(jobs):
+        await jobs.fail(job, Discard("gone"), "gone")
+    await put(jobs, "a2", lane="a")
+    await put(jobs, "b2", lane="b")
+    dead = [view.id for view in await jobs.listed(["discarded"])]
+    assert await jobs.retry(dead[::-1]) == 2
+    assert names_of(await claim(jobs)) == ["b", "a"]
+
+
+async def test_a_dead_letter_that_is_retried_while_its_lane_runs_goes_next(jobs: Jobs) -> None:
+    [id_] = await dead_letters(jobs, 1)
+    await put_ordered(jobs, 10, 11)
+    running = await claimed_one(jobs)
+    assert await jobs.retry([id_]) == 1
+    assert await claim(jobs) == []
+    await jobs.complete(running)
+    assert names_of(await claim(jobs)) == ["1"]
 
 
 async def test_only_what_is_dead_can_be_retried(jobs: Jobs) -> None:

@@ -200,6 +200,21 @@ async def test_followers_are_not_lost_if_their_leader_fails(jobs: Jobs, clock: H
     assert len(next_leader.followers) == 1
 
 
+async def test_what_was_tried_along_to_the_end_is_given_up_along(jobs: Jobs, clock: HandClock) -> None:
+    await put(jobs, "a", "b")
+    [leader] = await claim(jobs, coalesced="conversation_changed")
+    await jobs.fail(leader, RunAgain(clock(), is_attempt=True), "bad_answer")
+    clock.moves(1)
+    await put(jobs, "c")
+    [leader] = await claim(jobs, coalesced="conversation_changed")
+    assert len(leader.followers) == 2
+    await jobs.fail(leader, Discard("gone"), "gone")
+    assert await jobs.counts() == {"discarded": 2, "available": 1}
+    assert await outcomes_of(jobs, leader.followers[0][0]) == ["discarded"]
+    [tried_less_often] = await claim(jobs, coalesced="conversation_changed")
+    assert names_of([tried_less_often]) == ["c"]
+
+
 async def test_followers_are_not_done_by_a_leader_that_lost_its_lease(jobs: Jobs, clock: HandClock) -> None:
     await put(jobs, "a", "b")
     [stalled] = await claim(jobs, "w1", coalesced="conversation_changed")

@@ -53,10 +53,12 @@ class Known:
     order: int
     seq: int
     due: datetime
+    created_at: datetime
     state: str = "available"
     attempt: int = 0
     claim: int = 0
     lease_until: datetime | None = None
+    failing_since: datetime | None = None
 
     @property
     def place(self) -> tuple[int, int]:
@@ -153,7 +155,7 @@ class QueueMachine(RuleBasedStateMachine):
             order = order_of(self.clock()) - earlier_s * 1_000_000
             due = self.clock() + timedelta(seconds=later_s)
             new.append(NewJob(event, unique_key=name, order=order, run_at=due))
-            known.append(Known(name, event.lane, event.target, order, int(name[1:]), due))
+            known.append(Known(name, event.lane, event.target, order, int(name[1:]), due, self.clock()))
         bad = [NewJob(without_lane("bad"), order=2**80)] if has_bad_row else []
 
         async def put() -> list[BaseException | None]:
@@ -238,6 +240,13 @@ class QueueMachine(RuleBasedStateMachine):
             return
         known = self.model.jobs[held.name]
         known.state = "discarded" if how == "discard" else "available"
+        if how == "again":
+            known.failing_since = known.failing_since or self.clock()
+        if how == "discard" and known.failing_since is not None:
+            for name in held.followers:
+                other = self.model.jobs[name]
+                if other.state == "available" and other.created_at <= known.failing_since:
+                    other.state = "discarded"
         known.attempt -= how in ("snooze", "pause")
         known.due = later if how in ("again", "snooze") else self.clock()
         known.target = target if how == "pause" else known.target
@@ -303,6 +312,7 @@ class QueueMachine(RuleBasedStateMachine):
         for name in dead:
             known = self.model.jobs[name]
             known.state, known.attempt, known.due = "available", 0, self.clock()
+            known.failing_since = None
 
     @precondition(lambda self: self.model.jobs)
     @rule(data=st.data())

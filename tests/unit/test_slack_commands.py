@@ -38,6 +38,16 @@ from slack_app.commands import Link, Wanted, parse, parse_link
         ("unlink ALL ALL", Wanted("unlink", "ALL ALL")),
         ("unlink Acme <#C123ABC|support>", Wanted("unlink", "Acme <#C123ABC>")),
         ("admins", Wanted("admins", "")),
+        (
+            "trace https://x.slack.com/archives/C0123ABC/p1712345678901234?thread_ts=1712345670.000100&amp;cid=C0123ABC",
+            Wanted("trace", "C0123ABC 1712345678.901234"),
+        ),
+        (
+            "TRACE <https://x.slack.com/archives/G0123ABC/p1712345678901234|a message>",
+            Wanted("trace", "G0123ABC 1712345678.901234"),
+        ),
+        ("trace 65fa00c0ffee65fa00c0ffee", Wanted("trace", "65fa00c0ffee65fa00c0ffee")),
+        ("trace C0123ABC 1712345678.901234", Wanted("trace", "C0123ABC 1712345678.901234")),
         ("admins add <@U123ABC|anna>", Wanted("admins", "add <@U123ABC>")),
         ("admins REMOVE <@U123ABC>", Wanted("admins", "remove <@U123ABC>")),
     ],
@@ -70,6 +80,10 @@ def test_what_the_bridge_shall_do_comes_out_in_one_form(text: str, wanted: Wante
         ("link Acme #support undo -1", "How long?"),
         ("link ''", "Which project?"),
         ("unlink", "/jollor unlink Acme #support"),
+        ("trace", "Which message?"),
+        ("trace https://x.slack.com/archives/C0123ABC", "Which message?"),
+        ("trace two words", "Which message?"),
+        ("trac C1", "Did you mean /jollor trace?"),
         ("admins add", "Whom?"),
         ("admins add anna", "Whom?"),
         ("admins make <@U123ABC>", "add @user or remove @user"),
@@ -110,6 +124,8 @@ _words = st.sampled_from(
         "add",
         "“x”",
         "&amp;",
+        "trace",
+        "<https://x.slack.com/archives/C0123ABC/p1712345678901234?cid=C1>",
         "<",
         "Acme",
     ]
@@ -120,7 +136,7 @@ _words = st.sampled_from(
 def test_any_text_is_understood_or_answered(text: str) -> None:
     result = parse(text)
     if isinstance(result, Wanted):
-        assert result.word in ("projects", "link", "unlink", "status", "admins")
+        assert result.word in ("projects", "link", "unlink", "status", "admins", "trace")
         again = parse(f"{result.word} {result.rest}")
         assert again == result  # the one form is stable
     else:

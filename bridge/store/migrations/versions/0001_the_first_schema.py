@@ -211,6 +211,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("state in ('ready', 'sending', 'uncertain')"),
     )
     op.create_index(
+        "ix_deliveries_line",
+        "deliveries",
+        ["team", "channel_id", "line_ts"],
+        unique=False,
+        sqlite_where=sa.text("line_ts is not null"),
+        postgresql_where=sa.text("line_ts is not null"),
+    )
+    op.create_index(
         "ix_deliveries_ready",
         "deliveries",
         ["bucket", "priority", "seq"],
@@ -448,6 +456,14 @@ def upgrade() -> None:
         sa.Column("deleted", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("mark", sa.String(length=24), nullable=True),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=True, comment="when Slack told of it"),
+        sa.Column(
+            "job_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            nullable=True,
+            comment="the job that dealt with it",
+        ),
+        sa.Column("reason", sa.Text(), nullable=True, comment="why it was refused, as said to its writer"),
         sa.PrimaryKeyConstraint("team", "channel_id", "ts", name=op.f("pk_lines")),
         sa.UniqueConstraint(
             "team", "channel_id", "client_msg_id", name=op.f("uq_lines_team_channel_id_client_msg_id")
@@ -501,6 +517,19 @@ def upgrade() -> None:
         sa.Column("sent_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("intent_id", sa.String(length=16), nullable=True),
+        sa.Column(
+            "job_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            nullable=True,
+            comment="the job that read it",
+        ),
+        sa.Column(
+            "cause",
+            sa.String(length=40),
+            nullable=True,
+            comment="what told of it: the webhook's event type, sweep, list ...",
+        ),
+        sa.Column("heard_at", sa.DateTime(timezone=True), nullable=True, comment="when it was told of"),
         sa.PrimaryKeyConstraint("project_id", "message_id", name=op.f("pk_messages")),
     )
     op.create_index(
@@ -643,6 +672,14 @@ def upgrade() -> None:
             "usual_gap_s", sa.Float(), nullable=True, comment="how long it is usually silent, in seconds"
         ),
         sa.PrimaryKeyConstraint("project_id", name=op.f("pk_webhooks")),
+    )
+    op.create_table(
+        "told_unread",
+        sa.Column("project_id", sa.Text(), nullable=False),
+        sa.Column("conversation_id", sa.Text(), nullable=False),
+        sa.Column("told_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("project_id", "conversation_id", name=op.f("pk_told_unread")),
+        comment="Conversations of which people were told that they cannot be read, and when",
     )
     op.create_table(
         "webhook_tests",
