@@ -81,7 +81,7 @@ def test_every_kind_of_job_and_every_state_has_words() -> None:
         assert " " in job_outcome(outcome), outcome
         if outcome != "discarded":
             assert " " in delivery_outcome(outcome), outcome
-    for outcome in ("limited", "uncertain", "root_gone", "not_there", "repeated", State.REFUSED):
+    for outcome in ("limited", "uncertain", "root_gone", "not_there", "repeated", "joined", State.REFUSED):
         assert " " in delivery_outcome(outcome), outcome
     for state in (*IntentState, "looked", "asked"):
         assert " " in intent_outcome(state), state
@@ -92,7 +92,7 @@ def test_every_kind_of_job_and_every_state_has_words() -> None:
 
 def test_what_is_new_to_this_version_is_said_as_it_is() -> None:
     assert job_outcome("went_west") == "Went west"
-    assert delivery_outcome("joined") == "Joined"
+    assert delivery_outcome("went_east") == "Went east"
     assert cause_in_words("story_reply") == "Jollor told of it (webhook, story_reply)"
 
 
