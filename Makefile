@@ -10,6 +10,9 @@ ARGS ?=
 # which is quicker where Python may keep what it has compiled.
 WORKERS ?= 4
 PYTEST = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+# Tracing costs as much again as running. What it can learn from is measured once, the tests that run the bridge in their
+# own process on SQLite; all others are run without it (tests/conftest.py).
+MEASURED = -m "not unmeasured" --cov --cov-report=term
 
 .DEFAULT_GOAL := help
 .PHONY: help dev demo test check format bench chaos screenshot lock upgrade
@@ -30,7 +33,10 @@ check: dev ## exactly what CI runs: format, lint, types, import contracts, tests
 	@echo "ruff check"   && $(BIN)/ruff check --quiet .
 	@echo "mypy"         && $(BIN)/mypy --no-error-summary
 	@echo "lint-imports" && out=$$($(BIN)/lint-imports --no-logo) || { echo "$$out"; exit 1; }
-	@echo "pytest"       && $(PYTEST) --cov --cov-report=term $(ARGS)
+	@status=0; \
+	$(MAKE) --no-print-directory test NO_SKIPS="$(if $(NO_SKIPS),sqlite)" ARGS='$(MEASURED) $(ARGS)' || status=1; \
+	$(MAKE) --no-print-directory test ARGS='-m unmeasured $(ARGS)' || status=1; \
+	exit $$status
 
 format: dev ## put the code into the form that check wants
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .

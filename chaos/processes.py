@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from dataclasses import dataclass
 from random import Random
 
+from tests.scenario.processes import Streams, execute, start
 from tests.scenario.stage import Service, Stage
 
 LIVES_S = (3.0, 10.0)
@@ -25,18 +25,17 @@ class Process(Service):
 
     async def start(self, *, until_ready: bool = True) -> None:
         """Start it; return once it is ready."""
-        module = ("bridge",) if self.broken is None else ("chaos.broken", self.broken)
-        with self.log.open("ab") as out:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                *module,
-                *self.command,
-                env=self.environment,
-                cwd=self.folder,
-                stdout=out,
-                stderr=out,
-                stdin=asyncio.subprocess.DEVNULL,
+        streams = Streams(self.log, self.log)
+        if self.broken is None:
+            self.process = await start(
+                self.command, environment=self.environment, folder=self.folder, streams=streams
+            )
+        else:
+            self.process = await execute(
+                ("chaos.broken", self.broken, *self.command),
+                environment=self.environment,
+                folder=self.folder,
+                streams=streams,
             )
         if self.command != ("serve",):
             await asyncio.sleep(A_WORKER_STARTS_S)

@@ -10,7 +10,6 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from sandbox.ledger import Ledger
 from sandbox.slack import Channel, Limits, SimulatedSlack, User
 from sandbox.slack import Message as SlackMessage
 from sandbox.wire import Wire
+from tests.scenario.processes import Running, Streams, start
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ class Service:
     folder: Path
     port: int
     command: tuple[str, ...] = ("serve",)
-    process: asyncio.subprocess.Process | None = None
+    process: Running | None = None
     log: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -85,18 +85,12 @@ class Service:
 
     async def start(self, *, until_ready: bool = True) -> None:
         """Start the process; return once it answers `/readyz` with 200."""
-        with self.log.open("ab") as out:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "bridge",
-                *self.command,
-                env=self.environment,
-                cwd=self.folder,
-                stdout=out,
-                stderr=out,
-                stdin=asyncio.subprocess.DEVNULL,
-            )
+        self.process = await start(
+            self.command,
+            environment=self.environment,
+            folder=self.folder,
+            streams=Streams(self.log, self.log),
+        )
         if until_ready:
             await self.ready()
 
@@ -161,26 +155,20 @@ class Stage:
     """A full member."""
     folder: Path
 
+    _commands: int = 0
+
     # --- doing ---------------------------------------------------------------------------------------
 
     async def run(self, *arguments: str, stdin: str | None = None) -> tuple[int, str, str]:
         """Run a command of the service's command line; return exit code, stdout and stderr."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "bridge",
-            *arguments,
-            env=self.service.environment,
-            cwd=self.folder,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+        self._commands += 1
+        files = {name: self.folder / f"{name}-{self._commands}.txt" for name in ("stdin", "stdout", "stderr")}
+        files["stdin"].write_text(stdin or "")
+        process = await start(
+            arguments, environment=self.service.environment, folder=self.folder, streams=Streams(**files)
         )
-        said, complained = await asyncio.wait_for(
-            process.communicate(None if stdin is None else stdin.encode()), 60
-        )
-        assert process.returncode is not None
-        return process.returncode, said.decode(), complained.decode()
+        code = await asyncio.wait_for(process.wait(), 60)
+        return code, files["stdout"].read_text(), files["stderr"].read_text()
 
     async def link(self, project: Project, channel: Channel, *more: str) -> None:
         """Link a project with the command line, while the service answers Jollor's verification."""
