@@ -100,7 +100,7 @@ class Connections:
         )
         steps.said.append(f"“{inert(project.name)}” now goes to #{place.name} ({kind}).")
         steps.said += [
-            f"Its link to {one.channel} has ended, since that channel is closed; what waited is shown here."
+            f"Its link to <#{one.channel}> has ended: that channel is closed. What waited is shown here."
             for one in ended
         ]
         if undo is not None:

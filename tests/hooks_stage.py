@@ -104,7 +104,8 @@ class Watched(Relay):
         self.chat.add_person(Person(ANNA, "Anna", is_admin=True))
 
     async def set_up(self, *, theirs: Webhook | None = OURS) -> None:
-        """The project is linked to both channels, its webhook is ours."""
+        """The project is linked to both channels, its webhook is ours; Robin wrote before that."""
+        self.social.customer_writes(BAKERY, ROBIN, "earlier", at=self.clock() - timedelta(days=1))
         await self.link()
         await self.link(LinkKind.ALERT, channel=ALARMS)
         projects = await self.social.projects()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -52,7 +53,8 @@ def words(value: Value) -> str:
 
 def plain(text: str) -> str:
     """Return `text` without characters that a terminal would obey: names and reasons come from outside."""
-    return "".join(char if char.isprintable() else " " for char in text)
+    named = re.sub(r"<#(\w+)>", r"\1", text)  # Slack alone draws a channel's name for this
+    return "".join(char if char.isprintable() else " " for char in named)
 
 
 def console() -> Console:

@@ -62,7 +62,7 @@ class Recurring:
 RECURRING: tuple[Recurring, ...] = (
     Recurring(RenewTokens(), timedelta(minutes=1)),
     Recurring(SweepAll(), timedelta(minutes=5)),
-    Recurring(LookForDelays(), timedelta(seconds=10)),
+    Recurring(LookForDelays(), timedelta(seconds=15)),
     Recurring(WatchWebhooks(), timedelta(minutes=10)),
     Recurring(TellOfOutages(), timedelta(minutes=1)),
     Recurring(ReadBackAll(is_routine=True), timedelta(minutes=30)),

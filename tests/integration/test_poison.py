@@ -9,6 +9,7 @@ from datetime import datetime
 import pytest
 
 from bridge.content import ActionId, Notice
+from bridge.deliveries.join import lines_in
 from bridge.errors import BridgeError, PermanentError
 from bridge.events import ConversationChanged
 from bridge.ids import ConversationId, ProjectId
@@ -64,7 +65,7 @@ def unread(relay: Relay) -> list[FakePost]:
 
 
 def shown(relay: Relay) -> list[str]:
-    return [post.text for post in relay.chat.posts if post.outgoing.kind == "message"]
+    return [line.text for post in relay.chat.posts for line in lines_in(post.content)]
 
 
 async def test_it_holds_up_nobody_and_becomes_a_line_in_two_minutes_in_its_thread(

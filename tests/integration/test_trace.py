@@ -113,7 +113,7 @@ async def test_a_customers_message_is_traced_from_the_webhook_to_the_post(
 
 
 async def test_what_a_sweep_found_and_what_stood_beside_says_so(relay: Relay, root: MessageTs) -> None:
-    relay.social.customer_writes(BAKERY, ROBIN, "beside")
+    beside = relay.social.customer_writes(BAKERY, ROBIN, "beside")
     hinted = relay.social.customer_writes(BAKERY, ROBIN, "hinted")
     await relay.jobs.put(
         ConversationChanged(
@@ -121,13 +121,10 @@ async def test_what_a_sweep_found_and_what_stood_beside_says_so(relay: Relay, ro
         )
     )
     await relay.settle()
-    relay.social.customer_writes(BAKERY, ROBIN, "swept")
+    swept = relay.social.customer_writes(BAKERY, ROBIN, "swept")
     await relay.jobs.put(ConversationChanged(project_id=BAKERY, conversation_id=ROBIN, cause="sweep"))
     await relay.settle()
-    how = {
-        text: said(await trace_at(relay, message(relay, root, text).ts))[1]
-        for text in ("beside", "hinted", "swept")
-    }
+    how = {one.text: said(await trace(relay, one.id))[1] for one in (beside, hinted, swept)}
     assert how == {
         "beside": "Found beside another message that a webhook told of",
         "hinted": "Jollor told of it (webhook, message_received)",
@@ -178,7 +175,7 @@ async def test_lines_that_are_not_replies_say_what_they_are(relay: Relay, root: 
     )
     in_this_order(
         await trace_at(relay, refused.ts),
-        "It was not sent: There is no text in this line that could be sent. Nothing was sent.",
+        "It was not sent: There is no text in this line that could be sent. Nothing was sent",
         "The mark ❌ is on the line",
     )
 

@@ -374,7 +374,7 @@ async def test_of_each_test_one_object_that_cannot_be_read_is_let_go_and_any_fur
     assert stage.support() == []
     await stage.hears(PostChanged(project_id=BAKERY, post_id="gone", what="received"))
     await stage.settle(within_s=400)
-    assert ["A post could not be shown here" in text for text in stage.support()] == [True]
+    assert ["A post could not be read" in text for text in stage.support()] == [True]
 
 
 async def test_an_object_of_another_type_is_no_tests_object(stage: Watched) -> None:
@@ -384,7 +384,7 @@ async def test_an_object_of_another_type_is_no_tests_object(stage: Watched) -> N
     await stage.watch(within_s=1)
     await stage.hears(PostChanged(project_id=BAKERY, post_id="gone", what="created"))
     await stage.settle(within_s=400)
-    assert ["A post could not be shown here" in text for text in stage.support()] == [True]
+    assert ["A post could not be read" in text for text in stage.support()] == [True]
 
 
 async def test_a_sample_that_is_handled_twice_is_let_go_twice(stage: Watched) -> None:

@@ -292,13 +292,13 @@ async def test_what_slack_does_not_allow_is_told_to_who_can_mend_it_and_made_up_
         stage.writes("Anybody?", customer="Mia")
         await status_says("The channel was deleted: link the project to another one.")
         assert "it was deleted, or it is private" in await answer(f"link harbour <#{stage.support.id}>")
-        assert "now goes to #refuge" in await answer("link harbour #refuge")
-        assert "Unlinked from" in await answer(f"unlink harbour <#{stage.support.id}>")
+        assert "has ended: that channel is closed" in await answer("link harbour #refuge")
+        assert "is not linked there" in await answer(f"unlink harbour <#{stage.support.id}>")
         stage.writes("And now?", customer="Mia")
-        root = await stage.thread("And now?", channel=refuge)
+        root = await stage.thread("Anybody?", channel=refuge)
         await eventually(
-            lambda: [m for m in stage.replies(root, channel=refuge) if "Anybody?" in shown(m)],
-            what="what was written meanwhile, as context",
+            lambda: [m for m in stage.replies(root, channel=refuge) if "And now?" in shown(m)],
+            what="what is written from now on, below what waited",
             evidence=stage.evidence,
         )
         assert "deleted" not in await answer("status")
