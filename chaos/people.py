@@ -136,7 +136,7 @@ class People:
         if not labels or not lines:
             return
         is_collision = ANYWAY in labels  # shows the other answer first
-        question = Question(message.ts, lines[-1 if is_collision else 0], lines, labels, AGAIN in labels)
+        question = Question(message.ts, lines[-1 if is_collision else 0], lines, labels, ARRIVED in labels)
         self.questions[message.ts] = question
         self._begin(self._decide(question))
 
@@ -187,7 +187,7 @@ class People:
         if question.is_doubt and self.arrived[question.subject]:
             return ARRIVED
         offered = sorted(question.labels & {AGAIN, ANYWAY, SEND})
-        return offered[0] if self.dice.random() < 0.75 else DROP
+        return offered[0] if self.dice.random() < 0.75 or DROP not in question.labels else DROP
 
     @property
     def are_deciding(self) -> bool:
