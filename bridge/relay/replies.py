@@ -165,9 +165,14 @@ class Replies:
         return False
 
     def _waits_for_decision(self, conn: Connection, intent: Intent, now: datetime) -> bool:
+        if intent.decision not in (None, intents.CORRECTION):
+            return False  # by a person's word
         first = intents.undecided_before(conn, intent)
-        is_free = intent.decision not in (None, intents.CORRECTION)  # by a person's word
-        return first is not None and not is_free and hold_behind(conn, now, intent, first)
+        if first is None:
+            return False
+        intents.by_id(conn, first, lock=True)  # whoever decides about it now lets go only who waits by then
+        first = intents.undecided_before(conn, intent)
+        return first is not None and hold_behind(conn, now, intent, first)
 
     def _stands_back(self, conn: Connection, intent: Intent, now: datetime) -> bool:
         """Lines go out in the order in which they were typed: is an earlier one, or a change, still to come?

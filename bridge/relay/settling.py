@@ -111,7 +111,7 @@ class Settling:
         outgoing = [message for message in listed.messages if not message.is_incoming]
         seen = seen_messages(conn, project, [message.id for message in outgoing])
         self._echoes.settle(conn, now, project, conversation, [m for m in outgoing if m.id not in seen])
-        intent = intents.by_id(conn, id_)
+        intent = intents.by_id(conn, id_, lock=True)  # what settles it just now goes before asking
         assert intent is not None
         if intent.state is not IntentState.UNKNOWN or intent.asked_at is not None:
             return None
