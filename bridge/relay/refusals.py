@@ -25,6 +25,8 @@ RECONNECT = (
     "then press “Send again”."
 )
 
+BEFORE = "That is about this attempt; whether the one before arrived is still not known."
+
 
 def refuse_line(
     conn: Connection, now: datetime, thread: Thread, line: LineRef, refusal: Refuse, cards: Cards
@@ -51,9 +53,11 @@ def refuse(
     )
     thread = thread_by_id(conn, intent.thread)
     if moved and thread is not None:
-        set_mark(conn, now, intent.line, Mark.FAILED)
+        in_doubt = intents.was_in_doubt(conn, intent)
+        set_mark(conn, now, intent.line, Mark.DOUBT if in_doubt else Mark.FAILED)
+        sentence = f"{refusal.sentence} {BEFORE}" if in_doubt else refusal.sentence
         buttons = _buttons(cards, thread.target.project, refusal.step, Version.of(intent.id, token))
-        say(conn, now, thread, intent.line, refusal.sentence, quote=intent.text, buttons=buttons)
+        say(conn, now, thread, intent.line, sentence, quote=intent.text, buttons=buttons)
     return moved
 
 
