@@ -145,7 +145,7 @@ async def test_a_reply_is_not_offered_once_its_line_was_deleted(relay: Relay, ro
     await relay.pass_(5)
     assert await retry(relay, await job_of(relay)) == 1
     await relay.pass_(30)
-    assert await relay.intent_states() == ["refused"]
+    assert await relay.intent_states() == ["cancelled"]
     assert relay.robin.received == []
 
 

@@ -47,9 +47,9 @@ def button(action: str = ActionId.SEND_ANYWAY, **more: Any) -> dict[str, Any]:
 def test_a_press_knows_where_it_was_and_what_it_is_for() -> None:
     ((press, key),) = presses(body(button()))
     assert (press.team_id, press.channel_id, press.user_id) == ("T1", "C1", "U1")
-    assert (press.action_id, press.value, press.selected) == ("late_send", "i1", None)
+    assert (press.action_id, press.value, press.selected) == ("send_anyway", "i1", None)
     assert (press.message_ts, press.thread_ts) == ("1.000001", "0.000001")
-    assert key == "slack-action:U1:late_send:2.5"
+    assert key == "slack-action:U1:send_anyway:2.5"
 
 
 def test_a_second_press_has_another_key_and_a_repetition_the_same() -> None:
