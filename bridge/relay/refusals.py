@@ -15,6 +15,7 @@ from bridge.intents import Intent, IntentState
 from bridge.mapping import thread_by_id
 from bridge.model import Mark, Thread
 from bridge.policy import Refuse, Step
+from bridge.relay.alerts import PROFILE
 from bridge.relay.cards import Cards
 from bridge.relay.marks import say, set_mark
 from bridge.relay.presses import Version
@@ -93,7 +94,9 @@ def given_up(reason: str) -> Refuse:
 
 def or_reconnect(conn: Connection, project: ProjectId, refusal: Refuse) -> Refuse:
     """Return `refusal`, naming the profile that is to be reconnected if one is: that goes before all else."""
-    standing = exists().where(alerts.c.project_id == project, alerts.c.cleared_at.is_(None))
+    standing = exists().where(
+        alerts.c.project_id == project, alerts.c.kind == PROFILE, alerts.c.cleared_at.is_(None)
+    )
     if refusal.step is Step.SHORTEN or not conn.execute(select(standing)).scalar():
         return refusal
     why = refusal.sentence.partition("Nothing was sent")[0]
