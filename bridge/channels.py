@@ -30,7 +30,7 @@ from bridge.links import links_of, mark_link_problem, newly_closed, project_name
 from bridge.mapping import open_thread, thread_by_id, threads_of
 from bridge.model import Link, LinkKind, Target, TargetKind, Thread
 from bridge.routing import choose
-from bridge.store.tables import alerts, deliveries, floods, links, shown_messages, threads
+from bridge.store.tables import alerts, deliveries, floods, former_roots, links, shown_messages, threads
 
 # --- marking and telling -----------------------------------------------------------------------------
 
@@ -147,7 +147,22 @@ def _move(conn: Connection, now: datetime, old: Thread, new: Link) -> None:
     _give_up(conn, now, old, thread)
     _carry(conn, now, old, thread.id, new.channel)
     if root is not None and old.root_ts is None:
-        conn.execute(delete(threads).where(threads.c.id == old.id))  # it never began
+        _leave(conn, old)
+
+
+def _leave(conn: Connection, old: Thread) -> None:
+    """Forget a thread that never began. One that lost its root has lines: it stands where it stood last."""
+    before = (
+        select(former_roots.c.root_ts)
+        .where(former_roots.c.thread_id == old.id)
+        .order_by(former_roots.c.root_ts.desc())
+        .limit(1)
+    )
+    last = conn.execute(before).scalar()
+    if last is None:
+        conn.execute(delete(threads).where(threads.c.id == old.id))
+    else:
+        conn.execute(update(threads).where(threads.c.id == old.id).values(root_ts=last))
 
 
 def _separate(conn: Connection, now: datetime, thread: Thread) -> None:
