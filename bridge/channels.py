@@ -15,12 +15,14 @@ from bridge.content import Content, Notice, from_json, inert
 from bridge.deliveries import (
     WAITING,
     Act,
+    Shown,
     State,
     channel_target,
     post_bucket,
     put_channel_post,
     put_root,
     separate,
+    shown_in,
     thread_lane,
 )
 from bridge.ids import ChannelId, TeamId, ThreadId
@@ -28,7 +30,7 @@ from bridge.links import links_of, mark_link_problem, newly_closed, project_name
 from bridge.mapping import open_thread, thread_by_id, threads_of
 from bridge.model import Link, LinkKind, Target, TargetKind, Thread
 from bridge.routing import choose
-from bridge.store.tables import alerts, deliveries, links, shown_messages, threads
+from bridge.store.tables import alerts, deliveries, floods, former_roots, links, shown_messages, threads
 
 # --- marking and telling -----------------------------------------------------------------------------
 
@@ -145,7 +147,22 @@ def _move(conn: Connection, now: datetime, old: Thread, new: Link) -> None:
     _give_up(conn, now, old, thread)
     _carry(conn, now, old, thread.id, new.channel)
     if root is not None and old.root_ts is None:
-        conn.execute(delete(threads).where(threads.c.id == old.id))  # it never began
+        _leave(conn, old)
+
+
+def _leave(conn: Connection, old: Thread) -> None:
+    """Forget a thread that never began. One that lost its root has lines: it stands where it stood last."""
+    before = (
+        select(former_roots.c.root_ts)
+        .where(former_roots.c.thread_id == old.id)
+        .order_by(former_roots.c.root_ts.desc())
+        .limit(1)
+    )
+    last = conn.execute(before).scalar()
+    if last is None:
+        conn.execute(delete(threads).where(threads.c.id == old.id))
+    else:
+        conn.execute(update(threads).where(threads.c.id == old.id).values(root_ts=last))
 
 
 def _separate(conn: Connection, now: datetime, thread: Thread) -> None:
@@ -180,12 +197,7 @@ def _root_content(conn: Connection, old: Thread) -> Content:
 
 def _give_up(conn: Connection, now: datetime, old: Thread, thread: Thread) -> None:
     """Drop what the other thread has anyway: its own root, and messages that it shows already."""
-    theirs = (
-        select(shown_messages.c.project_id, shown_messages.c.message_id, shown_messages.c.part)
-        .join(deliveries, deliveries.c.id == shown_messages.c.delivery_id)
-        .where(deliveries.c.thread_id == thread.id)
-    )
-    known = {tuple(row) for row in conn.execute(theirs)}
+    known = shown_in(conn, thread.id)
     ours = conn.execute(
         select(
             deliveries.c.id,
@@ -197,7 +209,7 @@ def _give_up(conn: Connection, now: datetime, old: Thread, thread: Thread) -> No
         .join(shown_messages, shown_messages.c.delivery_id == deliveries.c.id, isouter=True)
         .where(deliveries.c.thread_id == old.id, *_is_waiting())
     ).all()
-    needless = {row.id for row in ours if row.is_root or (row.project_id, row.message_id, row.part) in known}
+    needless = {row.id for row in ours if row.is_root or Shown(*row[2:]) in known}
     conn.execute(
         update(deliveries)
         .where(deliveries.c.id.in_(needless))
@@ -206,7 +218,7 @@ def _give_up(conn: Connection, now: datetime, old: Thread, thread: Thread) -> No
 
 
 def _carry(conn: Connection, now: datetime, old: Thread, thread: ThreadId, channel: ChannelId) -> None:
-    """Give the waiting rows of `old` their new place; their order stays."""
+    """Give the waiting rows of `old` and what was kept of its floods their new place; their order stays."""
     place: dict[str, Any] = {
         "channel_id": channel,
         "thread_id": thread,
@@ -215,6 +227,7 @@ def _carry(conn: Connection, now: datetime, old: Thread, thread: ThreadId, chann
     }
     waiting = (deliveries.c.thread_id == old.id, *_is_waiting())
     lane = thread_lane(thread)
+    conn.execute(update(floods).where(floods.c.thread_id == old.id).values(thread_id=thread))
     conn.execute(update(deliveries).where(*waiting, deliveries.c.lane.is_not(None)).values(lane=lane))
     tried = (*waiting, deliveries.c.state == State.UNCERTAIN)
     fresh = {"state": State.READY, "in_doubt": False, "attempt": 0}

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, literal, or_, select, update
 from sqlalchemy.engine import RowMapping
 
 from bridge.ids import (
@@ -34,7 +34,7 @@ from bridge.ids import (
 from bridge.mapping import insert_new
 from bridge.model import Target, TargetKind
 from bridge.store.attempts import record_attempt
-from bridge.store.tables import intents
+from bridge.store.tables import attempts, intents
 
 
 class IntentState(StrEnum):
@@ -92,18 +92,6 @@ class Intent:
     first_sent_at: datetime | None
     corrects: IntentId | None = None
     """The reply that this one corrects; `line` is then our note, under which a person had it sent."""
-
-    @property
-    def was_sent(self) -> bool:
-        """The customer has received it, or may have."""
-        match self.state:
-            case IntentState.REFUSED | IntentState.CANCELLED:
-                return False
-            case IntentState.PENDING | IntentState.HELD:
-                return self.decision == AGAIN  # a former attempt may have arrived
-            case IntentState.DROPPED:
-                return self.attempt > 0
-        return True
 
 
 def _intent(row: RowMapping) -> Intent:
@@ -172,6 +160,25 @@ def by_id(conn: Connection, id_: IntentId, *, lock: bool = False) -> Intent | No
     query = select(intents).where(intents.c.id == id_)
     row = conn.execute(query.with_for_update() if lock else query).mappings().first()
     return _intent(row) if row else None
+
+
+def may_have_arrived(conn: Connection, intent: Intent) -> bool:
+    """Whether the customer has received it, or may have: perhaps by an attempt before the latest one."""
+    if intent.state in (*MAY_ECHO, IntentState.CONFIRMED):
+        return True
+    return was_in_doubt(conn, intent)
+
+
+def was_in_doubt(conn: Connection, intent: Intent) -> bool:
+    """Whether the outcome of one of its attempts is not known, or was not."""
+    return intent.attempt > 0 and bool(conn.execute(select(_was_in_doubt(literal(intent.id)))).scalar())
+
+
+def _was_in_doubt(id_: ColumnElement[str]) -> ColumnElement[bool]:
+    """An attempt of it had an outcome that was not known. One that Jollor put off or refused is none."""
+    return exists().where(
+        attempts.c.subject == literal("intent:") + id_, attempts.c.outcome == IntentState.UNKNOWN
+    )
 
 
 def corrections_of(conn: Connection, id_: IntentId) -> list[Intent]:
@@ -343,7 +350,7 @@ def change(conn: Connection, id_: IntentId, **values: Any) -> None:
 
 
 def sent_more_than_once(conn: Connection, project: ProjectId, conversation: ConversationId) -> list[Intent]:
-    """Return the settled intents of a conversation that people had sent again: a double may turn up."""
+    """Return the intents of a conversation that were sent again although in doubt: a double may turn up."""
     rows = conn.execute(
         select(intents).where(
             intents.c.project_id == project,
@@ -351,6 +358,7 @@ def sent_more_than_once(conn: Connection, project: ProjectId, conversation: Conv
             intents.c.target_id == conversation,
             intents.c.attempt > 1,
             intents.c.doubled.is_(False),
+            _was_in_doubt(intents.c.id),
         )
     ).mappings()
     return [_intent(row) for row in rows]

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, Executable, insert, select, update
 
+from bridge.channels import replace_closed
 from bridge.content import ActionId, Notice
 from bridge.deliveries import Deliveries
 from bridge.events import (
@@ -21,6 +22,7 @@ from bridge.events import (
     Sweep,
 )
 from bridge.ids import ChannelId, ConversationId, LinkId, MessageTs, ProjectId, TeamId, UserId, new_id
+from bridge.links import to_link
 from bridge.model import Channel, LinkKind, Mark, Person, Project
 from bridge.queue.jobs import Job, Jobs
 from bridge.queue.worker import Handler, Handlers, Worker
@@ -183,6 +185,20 @@ class Relay:
         await self._execute(insert(links).values(**row))
         return LinkId(str(row["id"]))
 
+    async def moves_to(self, channel: ChannelId) -> None:
+        """Link the project to another channel in place of one that has closed, as people do."""
+        self.chat.add_channel(Channel(channel, channel.lower()))
+        closed = update(links).where(links.c.channel_id != channel)
+        await self._execute(closed.values(problem="The channel is archived."))
+        id_ = await self.link(channel=channel)
+
+        def replace(conn: Connection) -> None:
+            row = conn.execute(select(links).where(links.c.id == id_)).mappings().one()
+            replace_closed(conn, self.clock(), to_link(row))
+
+        await self.store.write(replace)
+        await self.settle(within_s=300)
+
     async def unlink(self, link: LinkId) -> None:
         await self._execute(update(links).where(links.c.id == link).values(unlinked_at=self.clock()))
 
@@ -249,7 +265,13 @@ class Relay:
         await self.jobs.put(HoldBackChosen.model_validate(told | more))
 
     async def presses(
-        self, post: FakePost, action: ActionId, *, by: UserId = BEN, value: str | None = None
+        self,
+        post: FakePost,
+        action: ActionId,
+        *,
+        by: UserId = BEN,
+        value: str | None = None,
+        channel: ChannelId = SUPPORT,
     ) -> None:
         """Somebody presses a button of a notice; twice, as people do. `value`: as the button was before."""
         value = value or self.value_of(post, action)
@@ -257,7 +279,7 @@ class Relay:
             await self.jobs.put(
                 ButtonPressed(
                     team_id=TEAM,
-                    channel_id=SUPPORT,
+                    channel_id=channel,
                     user_id=by,
                     action_id=action,
                     value=value,

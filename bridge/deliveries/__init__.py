@@ -21,6 +21,7 @@ from bridge.deliveries.owe import (
     put_reply,
     put_root,
     put_update,
+    shown_in,
 )
 from bridge.deliveries.row import (
     ACTIVE,
@@ -63,6 +64,7 @@ __all__ = [
     "put_update",
     "retry_dead",
     "separate",
+    "shown_in",
     "team_target",
     "thread_lane",
 ]

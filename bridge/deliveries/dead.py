@@ -12,6 +12,8 @@ from typing import NewType
 from sqlalchemy import Connection, select, update
 from sqlalchemy.engine import RowMapping
 
+from bridge.content import Content, from_json
+from bridge.deliveries.join import separate
 from bridge.deliveries.row import Act, State
 from bridge.store.attempts import BY_OPERATOR, record_attempt
 from bridge.store.tables import deliveries, lines, threads
@@ -35,12 +37,22 @@ def retry_dead(conn: Connection, now: datetime, numbers: Sequence[DeliveryNumber
     """Have deliveries sent that were given up; return how many. Each goes next in its thread.
 
     One whose place was taken since (another root stands, a newer drawing, another mark) stays given up: it
-    would undo what is newer.
+    would undo what is newer. Of messages that were joined each shows but itself.
     """
     again = [row for row in _refused(conn, numbers) if not _is_overtaken(conn, row)]
-    back = {"state": State.READY, "attempt": 0, "in_doubt": False, "scheduled_at": now}
+    back = {"state": State.READY, "attempt": 0, "in_doubt": False, "scheduled_at": now, "joined_into": None}
     _set(conn, now, again, "retried", {**back, "finished_at": None, "reason": None})
+    for row in again:
+        if row["content"]:
+            separate(conn, row["id"], _content(row["content"]), now, alone=row["alone"])
     return len(again)
+
+
+def _content(stored: str) -> Content | None:
+    try:
+        return from_json(stored)
+    except ValueError:
+        return None  # its next claim says so
 
 
 def drop_dead(conn: Connection, now: datetime, numbers: Sequence[DeliveryNumber]) -> int:

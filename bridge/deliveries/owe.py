@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert, select, update
 
 from bridge.content import Content, to_json
 from bridge.deliveries.row import Act, Priority, Shown, State, channel_target, post_bucket, thread_lane
@@ -43,6 +43,16 @@ def put_reply(
             )
         )
     return id_
+
+
+def shown_in(conn: Connection, thread: str) -> set[Shown]:
+    """Return which messages, or parts of them, a thread shows or is owed."""
+    rows = conn.execute(
+        select(shown_messages.c.project_id, shown_messages.c.message_id, shown_messages.c.part)
+        .join(deliveries, deliveries.c.id == shown_messages.c.delivery_id)
+        .where(deliveries.c.thread_id == thread)
+    )
+    return {Shown(*row) for row in rows}
 
 
 def put_notice(

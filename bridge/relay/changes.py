@@ -24,7 +24,7 @@ from bridge.relay.refusals import refuse_line
 from bridge.relay.release import release, unhold
 from bridge.store.engine import Store
 
-PERHAPS_RECEIVED = (*intents.IN_FLIGHT, IntentState.DROPPED, IntentState.PENDING)
+PERHAPS_RECEIVED = (*intents.IN_FLIGHT, *intents.NOT_OUT, IntentState.DROPPED)
 NOTHING_LEFT = Refuse("There is no text left in this line. Nothing was sent; write a new line.")
 NO_CHANGE = "networks do not take changes back."
 
@@ -158,8 +158,10 @@ class Changes:
 
 def cancel(conn: Connection, now: datetime, intent: Intent, reason: str, **values: str) -> bool:
     """Keep a reply from going out, and let what waited behind it go on; False if it may have arrived."""
-    to = IntentState.DROPPED if intent.was_sent else IntentState.CANCELLED
+    to = IntentState.DROPPED if intents.may_have_arrived(conn, intent) else IntentState.CANCELLED
     if intents.move(conn, intent.id, now, frm=intents.NOT_OUT, to=to, reason=reason, **values):
+        if to is IntentState.DROPPED:
+            set_mark(conn, now, intent.line, Mark.DOUBT)
         release(conn, now, unhold(conn, now, intent))
         return to is IntentState.CANCELLED
     return False
@@ -169,7 +171,8 @@ def _last_sent(conn: Connection, id_: IntentId) -> Intent | None:
     """Return what the customer has of a line, or may have: its latest correction, or itself."""
     itself = intents.by_id(conn, id_)
     assert itself is not None
-    return next((one for one in (*intents.corrections_of(conn, id_), itself) if one.was_sent), None)
+    tried = (*intents.corrections_of(conn, id_), itself)
+    return next((one for one in tried if intents.may_have_arrived(conn, one)), None)
 
 
 def _has(intent: Intent) -> str:

@@ -53,8 +53,10 @@ class Echoes:
         matches = match(outgoing, candidates)
         settled: set[MessageId] = set()
         confirmed: set[str] = set()
-        for intent, message in matches.settled:
-            if intents.confirm(conn, intent, now, message.id):
+        for candidate, message in matches.settled:
+            # As it is now: people may have been asked about it since we looked, and others wait for that.
+            intent = intents.by_id(conn, candidate.id, lock=True)
+            if intent is not None and intents.confirm(conn, intent, now, message.id):
                 self._confirmed(conn, now, intent, message, project, id_)
                 settled.add(message.id)
                 confirmed.add(intent.id)

@@ -13,11 +13,11 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from bridge.content import ActionId, Button, Notice, from_json, to_json
-from bridge.deliveries import Shown, put_reply, put_update
+from bridge.deliveries import Shown, put_reply, put_update, shown_in
 from bridge.events import ButtonPressed
 from bridge.ids import MessageTs, ThreadId, new_id
 from bridge.mapping import Origin as Whose
-from bridge.mapping import thread_by_id
+from bridge.mapping import thread_by_id, threads_of
 from bridge.model import Message, Thread
 from bridge.queue.jobs import Job
 from bridge.queue.presence import Outage, span
@@ -109,12 +109,17 @@ class Floods:
 
 
 def _thread_of(conn: Connection, event: ButtonPressed) -> Thread | None:
-    """Return the thread of the flood whose button was pressed, None if that is not where it was pressed."""
+    """Return the thread of the flood whose button was pressed, None if that is not where it was pressed.
+
+    What was said of it in a channel that closed may stand in another one now, in the same target's thread.
+    """
     of = select(floods.c.thread_id).where(floods.c.id == event.value)
     id_ = conn.execute(of).scalar()
     thread = None if id_ is None else thread_by_id(conn, ThreadId(id_))
-    is_here = thread is not None and (thread.team, thread.channel) == (event.team_id, event.channel_id)
-    return thread if is_here else None
+    if thread is None:
+        return None
+    here = (event.team_id, event.channel_id)
+    return next((one for one in threads_of(conn, thread.target) if (one.team, one.channel) == here), None)
 
 
 def _flood(conn: Connection, id_: str) -> RowMapping:
@@ -124,7 +129,9 @@ def _flood(conn: Connection, id_: str) -> RowMapping:
 def _show(conn: Connection, now: datetime, thread: Thread, flood: str) -> None:
     kept = folded_lines.c.flood_id == flood
     rows = conn.execute(select(folded_lines).where(kept).order_by(folded_lines.c.number)).mappings()
+    known = shown_in(conn, thread.id)  # in another channel than the flood was found for
     for row in rows.all():
-        shows = [Shown(row["project_id"], row["message_id"], row["part"])]
-        put_reply(conn, now, thread, "message", from_json(row["content"]), shows=shows)
+        shown = Shown(row["project_id"], row["message_id"], row["part"])
+        if shown not in known:
+            put_reply(conn, now, thread, "message", from_json(row["content"]), shows=[shown])
     conn.execute(delete(folded_lines).where(kept))

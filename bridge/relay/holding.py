@@ -85,7 +85,7 @@ class HoldingBack:
             return HELD if known.fate is Fate.INTERNAL and intent else _nothing_to_hold(known)
         if self._cancel(conn, event, known, intent):
             return HELD
-        if not intent.was_sent:
+        if not intents.may_have_arrived(conn, intent):
             return NOT_SENT
         return RECEIVED if intent.state in (IntentState.ACCEPTED, IntentState.CONFIRMED) else PERHAPS_RECEIVED
 

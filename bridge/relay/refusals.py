@@ -15,6 +15,7 @@ from bridge.intents import Intent, IntentState
 from bridge.mapping import thread_by_id
 from bridge.model import Mark, Thread
 from bridge.policy import Refuse, Step
+from bridge.relay.alerts import PROFILE
 from bridge.relay.cards import Cards
 from bridge.relay.marks import say, set_mark
 from bridge.relay.presses import Version
@@ -24,6 +25,8 @@ RECONNECT = (
     "A social profile of this project has lost its connection, which may be why. Reconnect it in Jollor, "
     "then press “Send again”."
 )
+
+BEFORE = "That is about this attempt; whether the one before arrived is still not known."
 
 
 def refuse_line(
@@ -51,9 +54,11 @@ def refuse(
     )
     thread = thread_by_id(conn, intent.thread)
     if moved and thread is not None:
-        set_mark(conn, now, intent.line, Mark.FAILED)
+        in_doubt = intents.was_in_doubt(conn, intent)
+        set_mark(conn, now, intent.line, Mark.DOUBT if in_doubt else Mark.FAILED)
+        sentence = f"{refusal.sentence} {BEFORE}" if in_doubt else refusal.sentence
         buttons = _buttons(cards, thread.target.project, refusal.step, Version.of(intent.id, token))
-        say(conn, now, thread, intent.line, refusal.sentence, quote=intent.text, buttons=buttons)
+        say(conn, now, thread, intent.line, sentence, quote=intent.text, buttons=buttons)
     return moved
 
 
@@ -89,7 +94,9 @@ def given_up(reason: str) -> Refuse:
 
 def or_reconnect(conn: Connection, project: ProjectId, refusal: Refuse) -> Refuse:
     """Return `refusal`, naming the profile that is to be reconnected if one is: that goes before all else."""
-    standing = exists().where(alerts.c.project_id == project, alerts.c.cleared_at.is_(None))
+    standing = exists().where(
+        alerts.c.project_id == project, alerts.c.kind == PROFILE, alerts.c.cleared_at.is_(None)
+    )
     if refusal.step is Step.SHORTEN or not conn.execute(select(standing)).scalar():
         return refusal
     why = refusal.sentence.partition("Nothing was sent")[0]

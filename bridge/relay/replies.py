@@ -165,9 +165,14 @@ class Replies:
         return False
 
     def _waits_for_decision(self, conn: Connection, intent: Intent, now: datetime) -> bool:
+        if intent.decision not in (None, intents.CORRECTION):
+            return False  # by a person's word
         first = intents.undecided_before(conn, intent)
-        is_free = intent.decision not in (None, intents.CORRECTION)  # by a person's word
-        return first is not None and not is_free and hold_behind(conn, now, intent, first)
+        if first is None:
+            return False
+        intents.by_id(conn, first, lock=True)  # whoever decides about it now lets go only who waits by then
+        first = intents.undecided_before(conn, intent)
+        return first is not None and hold_behind(conn, now, intent, first)
 
     def _stands_back(self, conn: Connection, intent: Intent, now: datetime) -> bool:
         """Lines go out in the order in which they were typed: is an earlier one, or a change, still to come?
@@ -302,7 +307,10 @@ class Replies:
 
     async def _conclude_unknown(self, intent: Intent, reason: str) -> None:
         """It may have happened: have `relay.settling` look; the lane waits meanwhile."""
+        if await self._is_left_to_settling(intent, reason):
+            raise Snooze("in_doubt", delay=LANE_LOOK)
 
+    async def _is_left_to_settling(self, intent: Intent, reason: str) -> bool:
         def conclude(conn: Connection) -> bool:
             now = self._store.now(conn)
             is_unknown = intents.move(
@@ -313,8 +321,7 @@ class Replies:
                 put_in(conn, [NewJob(look)], now)
             return is_unknown
 
-        if await self._store.write(conclude):
-            raise Snooze("in_doubt", delay=LANE_LOOK)
+        return await self._store.write(conclude)
 
     async def mark_waiting(self, event: MarkWaiting, job: Job) -> None:
         """A reply that is still on its way two seconds after it was due says so on its line."""
@@ -337,7 +344,9 @@ class Replies:
             raise Snooze("undo_window", delay=max(later - now, timedelta(0)) * self._scale)
 
     async def could_not_send(self, event: SendReply, reason: str) -> None:
-        """A reply that failed for good before anything was sent: say so."""
+        """A reply that failed for good: say so, if nothing was sent for sure; else it is looked for."""
         intent = await self._store.read(lambda conn: intents.by_id(conn, IntentId(event.intent_id)))
-        if intent is not None:
+        if intent is None:
+            return
+        if not await self._is_left_to_settling(intent, reason):
             await self._conclude_refused(intent, given_up(reason), frm=IntentState.PENDING)

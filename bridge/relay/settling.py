@@ -111,7 +111,7 @@ class Settling:
         outgoing = [message for message in listed.messages if not message.is_incoming]
         seen = seen_messages(conn, project, [message.id for message in outgoing])
         self._echoes.settle(conn, now, project, conversation, [m for m in outgoing if m.id not in seen])
-        intent = intents.by_id(conn, id_)
+        intent = intents.by_id(conn, id_, lock=True)  # what settles it just now goes before asking
         assert intent is not None
         if intent.state is not IntentState.UNKNOWN or intent.asked_at is not None:
             return None
@@ -196,11 +196,12 @@ class Settling:
         if to is IntentState.ACCEPTED:
             set_mark(conn, now, intent.line, Mark.ACCEPTED)
             self._cards.set_state(conn, now, intent.target, CardState.ANSWERED)
-        elif to is IntentState.DROPPED and intent.state is IntentState.HELD:
+        elif to is IntentState.DROPPED and intents.may_have_arrived(conn, intent):
+            set_mark(conn, now, intent.line, Mark.DOUBT)
+            words += "; whether it arrived stays unknown"
+        elif to is IntentState.DROPPED:
             set_mark(conn, now, intent.line, Mark.FAILED)
             words += "; it was not sent. To send it after all, write it again"
-        elif to is IntentState.DROPPED:
-            words += "; whether it arrived stays unknown"
         released = [intent] if to is IntentState.PENDING else []
         release(conn, now, [*released, *unhold(conn, now, intent)])
         close(conn, now, event, f"<@{event.user_id}> {words}.", quote=intent.text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pydantic import ValidationError
 from sqlalchemy import Connection, select
@@ -11,7 +11,7 @@ from sqlalchemy.engine import RowMapping
 from bridge.content import Notice, from_json
 from bridge.deliveries import Act, State
 from bridge.ids import LineRef
-from bridge.store.attempts import history
+from bridge.store.attempts import AttemptView, history
 from bridge.store.tables import deliveries
 from bridge.trace.hop import Hop
 from bridge.trace.words import because, capital, delivery_in_words, delivery_outcome, done_in_words
@@ -21,15 +21,43 @@ _FRAGMENTS = frozenset({"posting it again", "cannot be looked up", "its root is 
 
 
 def delivery_hops(conn: Connection, row: RowMapping) -> Iterator[Hop]:
-    """Everything about one delivery, from being owed to where it stands now."""
-    what = capital(delivery_in_words(row["act"], row["kind"], row["mark"]))
+    """Everything about one delivery, from being owed to where it stands now.
+
+    What went out within the post of another one shares what became of that.
+    """
+    yield from owed_hops(conn, row)
+    tried = history(conn, f"delivery:{row['id']}")
+    carrier = None if row["joined_into"] is None else _row(conn, row["joined_into"])
+    if carrier is not None:
+        joined_at = max((one.at for one in tried if one.outcome == "joined"), default=row["created_at"])
+        row, tried = (
+            carrier,
+            [one for one in history(conn, f"delivery:{carrier['id']}") if one.at >= joined_at],
+        )
+        yield from _attempts(tried)
+    yield from _standing(row, _what(row), is_told={one.outcome for one in tried})
+
+
+def owed_hops(conn: Connection, row: RowMapping) -> Iterator[Hop]:
+    """What happened to one delivery by itself, apart from where it stands now."""
     tried = history(conn, f"delivery:{row['id']}")
     if tried or row["state"] != State.DONE or row["mark"] is None:  # a mark that was set at once is one hop
-        yield Hop(row["created_at"], f"{what} was owed to <#{row['channel_id']}>", reason=_remark(row))
+        yield Hop(row["created_at"], f"{_what(row)} was owed to <#{row['channel_id']}>", reason=_remark(row))
+    yield from _attempts(tried)
+
+
+def _attempts(tried: Iterable[AttemptView]) -> Iterator[Hop]:
     for one in tried:
         reason = "" if one.reason in _FRAGMENTS else because(one.reason)
         yield Hop(one.at, delivery_outcome(one.outcome), one.attempt, reason)
-    yield from _standing(row, what, is_told={one.outcome for one in tried})
+
+
+def _what(row: RowMapping) -> str:
+    return capital(delivery_in_words(row["act"], row["kind"], row["mark"]))
+
+
+def _row(conn: Connection, id_: str) -> RowMapping | None:
+    return conn.execute(select(deliveries).where(deliveries.c.id == id_)).mappings().first()
 
 
 def _standing(row: RowMapping, what: str, is_told: set[str]) -> Iterator[Hop]:

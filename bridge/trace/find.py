@@ -15,7 +15,7 @@ from bridge.ids import ChannelId, DeliveryId, IntentId, LineRef, MessageTs, Team
 from bridge.links import links_of
 from bridge.store.attempts import KEPT
 from bridge.store.tables import deliveries
-from bridge.trace.deliveries import about_line, delivery_hops
+from bridge.trace.deliveries import about_line, delivery_hops, owed_hops
 from bridge.trace.hop import Hop, Trace, in_order
 from bridge.trace.jobs import attempt_hops
 from bridge.trace.lines import intent_hops, line_hops, line_of, line_row
@@ -67,13 +67,17 @@ def _in_slack(conn: Connection, line: LineRef) -> tuple[str, list[Hop]]:
         deliveries.c.channel_id == line.channel,
         deliveries.c.slack_ts == line.ts,
     )
-    posted = conn.execute(select(deliveries).where(*at)).mappings().first()
-    if posted is None:
+    found = conn.execute(select(deliveries).where(*at).order_by(deliveries.c.seq)).mappings().all()
+    if not found:
         raise PermanentError("not_ours", user_message=NOT_OURS)
+    posted, *joined = found  # what went along came after what it went with
     hops = []
-    shown = shown_by(conn, DeliveryId(posted["id"]))
+    each = (message for one in found for message in shown_by(conn, DeliveryId(one["id"])))
+    shown = list({message["message_id"]: message for message in each}.values())
     for number, message in enumerate(shown, start=1):
         hops += _numbered(message_hops(conn, message), number, len(shown))
+    for one in joined:
+        hops += owed_hops(conn, one)
     hops += delivery_hops(conn, posted)
     for owed in about_line(conn, line):
         hops += delivery_hops(conn, owed)

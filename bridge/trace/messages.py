@@ -9,7 +9,7 @@ from sqlalchemy.engine import RowMapping
 
 from bridge.ids import DeliveryId, JobId
 from bridge.mapping import Origin
-from bridge.store.tables import deliveries, held_messages, jobs, messages, shown_messages
+from bridge.store.tables import deliveries, folded_lines, held_messages, jobs, messages, shown_messages
 from bridge.trace.hop import Hop
 from bridge.trace.jobs import attempt_hops
 from bridge.trace.words import cause_in_words
@@ -49,6 +49,11 @@ def message_hops(conn: Connection, row: RowMapping) -> Iterator[Hop]:
     if held is not None:
         yield Hop(held, "It was held back: it might have been a reply from Slack")
     yield Hop(row["seen_at"], "It was read from Jollor and recorded")
+    kept = select(folded_lines.c.flood_id).where(
+        folded_lines.c.project_id == row["project_id"], folded_lines.c.message_id == row["message_id"]
+    )
+    if conn.execute(kept.limit(1)).first() is not None:
+        yield Hop(row["seen_at"], "It was one of many found at once: “Load all” in its thread shows it")
 
 
 def missing_job(conn: Connection, project: str, message_id: str) -> JobId | None:

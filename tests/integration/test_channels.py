@@ -237,6 +237,28 @@ async def test_a_post_that_was_under_way_meanwhile_moves_as_well(town: Town) -> 
     assert town.below(NEXT) == ["root of robin", "one"]
 
 
+async def test_a_thread_that_had_lost_its_root_is_not_forgotten(town: Town) -> None:
+    """Lines and replies belong to it, although its new root is not needed any more."""
+    outbox = town.outbox
+    await town.link(NEXT, LinkKind.MESSAGE)
+    here, there = await outbox.rooted_thread(), await outbox.rooted_thread("robin", NEXT)
+    outbox.chat.remove(SUPPORT, await outbox.root_of(here))
+    await outbox.message(here, "one")
+    outbox.clock.pass_(10)
+    await outbox.sender.run_until_idle()
+    town.archive()
+    await outbox.pass_(60)
+    await town.link(NEXT)
+    await outbox.settle()
+    assert [post.text for post in outbox.chat.thread(await outbox.root_of(there))][1:] == ["one"]
+    assert (await outbox.now_of(here)).root_ts == here.root_ts
+    # linked again later, it gets a root like any other that lost its own
+    town.archive(is_archived=False)
+    await outbox.message(here, "two")
+    await outbox.settle()
+    assert town.threads(SUPPORT)["continued"] == ["two"]
+
+
 async def test_a_link_that_takes_less_leaves_the_rest_to_the_closed_one(town: Town) -> None:
     outbox = town.outbox
     thread = await outbox.rooted_thread()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
 from bridge.content import ActionId
-from bridge.errors import BridgeError, PermanentError, UnconfirmedError
-from bridge.events import ConversationChanged
+from bridge.errors import BridgeError, PermanentError, Snooze, UnconfirmedError
+from bridge.events import ConversationChanged, LineTyped
 from bridge.ids import ChannelId, MessageTs
 from bridge.model import Channel, Mark, Person
+from bridge.relay.holding import PERHAPS_RECEIVED
+from bridge.relay.refusals import BEFORE
 from bridge.store.engine import Store
 from tests.outbox import TestClock
 from tests.relay_stage import BAKERY, BEN, ROBIN, Relay
@@ -143,3 +146,86 @@ async def test_a_reply_from_one_linked_channel_is_shown_in_the_other(relay: Rela
     assert not any(
         "Yes, here." in post.text for post in relay.chat.thread(root) if post.outgoing.kind == "message"
     )
+
+
+# --- sent again, and stopped on the way --------------------------------------------------------------
+
+
+async def sent_again_and_stopped(relay: Relay, root: MessageTs) -> LineTyped:
+    """A reply in doubt that is to be sent again, but somebody has answered elsewhere meanwhile."""
+    relay.social.fail_next(LOST, method="reply")
+    line = await relay.types("Yes.", root)
+    await relay.settle(within_s=400)
+    relay.social.dashboard_replies(BAKERY, ROBIN, "We are open.")
+    relay.clock.pass_(100)
+    await relay.presses(relay.notices(root)[0], ActionId.SETTLE_SEND_AGAIN)
+    await relay.settle(within_s=60)
+    assert relay.marks(line) == {Mark.WAITING}
+    return line
+
+
+async def test_a_second_attempt_that_is_dropped_says_nothing_of_the_first(
+    relay: Relay, root: MessageTs
+) -> None:
+    line = await sent_again_and_stopped(relay, root)
+    await relay.presses(relay.notices(root)[-1], ActionId.SETTLE_DROP)
+    await relay.settle(within_s=60)
+    assert relay.said(root)[-1] == f"<@{BEN}> dropped it; whether it arrived stays unknown."
+    assert relay.marks(line) == {Mark.DOUBT}
+
+
+async def test_a_line_that_is_deleted_before_its_second_attempt_may_have_arrived(
+    relay: Relay, root: MessageTs
+) -> None:
+    line = await sent_again_and_stopped(relay, root)
+    await relay.presses(relay.notices(root)[-1], ActionId.SEND_ANYWAY)
+    await relay.deletes(line)
+    await relay.settle(within_s=60)
+    assert "The customer may have received it as it was" in relay.said(root)[-1]
+    assert relay.robin.received == ["We are open."]
+    assert await relay.intent_states() == ["dropped"]
+
+
+async def test_a_line_that_is_held_back_before_its_second_attempt_stays_in_doubt(
+    relay: Relay, root: MessageTs
+) -> None:
+    line = await sent_again_and_stopped(relay, root)
+    await relay.holds_back(line.ts, root)
+    await relay.settle(within_s=60)
+    assert relay.told() == [PERHAPS_RECEIVED]
+    assert relay.marks(line) == {Mark.DOUBT}
+
+
+async def test_a_second_attempt_that_jollor_refuses_says_nothing_of_the_first(
+    relay: Relay, root: MessageTs
+) -> None:
+    relay.social.fail_next(LOST, method="reply")
+    line = await relay.types("Yes.", root)
+    await relay.settle(within_s=400)
+    refused = PermanentError("jollor_rejected_422", user_message="Jollor refused it.", may_pass_later=True)
+    relay.social.fail_next(refused, method="reply")
+    await relay.presses(relay.notices(root)[0], ActionId.SETTLE_SEND_AGAIN)
+    await relay.settle(within_s=60)
+    assert relay.said(root)[-1].endswith(BEFORE)
+    assert relay.marks(line) == {Mark.DOUBT}
+    await relay.presses(relay.notices(root)[-1], ActionId.SEND_AGAIN)
+    await relay.settle(within_s=60)
+    assert relay.robin.received == ["Yes."]
+    assert relay.marks(line) == {Mark.ACCEPTED}
+
+
+async def test_the_same_words_of_somebody_else_are_no_double_of_a_reply_that_only_waited(
+    relay: Relay, root: MessageTs
+) -> None:
+    relay.social.fail_next(Snooze("jollor_rate_limited", delay=timedelta(seconds=3)), method="reply")
+    await relay.types("Thank you!", root)
+    await relay.settle(within_s=60)
+    echo = relay.robin.messages[-1]
+    relay.clock.pass_(600)
+    theirs = relay.social.dashboard_replies(BAKERY, ROBIN, "Thank you!")
+    for message in (echo, theirs):
+        event = ConversationChanged(project_id=BAKERY, conversation_id=ROBIN, message_id=message.id)
+        await relay.jobs.put(event)
+        await relay.settle(within_s=120)
+    assert relay.said(root) == []
+    assert [post.text for post in relay.chat.thread(root)][-1] == "Thank you!"

@@ -11,7 +11,8 @@ from sqlalchemy import func, select
 from bridge.content import ActionId, Line, Notice
 from bridge.deliveries.join import lines_in
 from bridge.events import ButtonPressed
-from bridge.ids import MessageTs
+from bridge.ids import ChannelId, MessageTs
+from bridge.model import Channel, LinkKind
 from bridge.queue.presence import GAP, give_sign
 from bridge.relay.floods import FLOOD, KEPT
 from bridge.store.engine import Store
@@ -21,6 +22,7 @@ from tests.outbox import TestClock
 from tests.relay_stage import BAKERY, BEN, ROBIN, SUPPORT, TEAM, Relay
 
 MANY = FLOOD + 17
+NEXT = ChannelId("CNEXT")
 
 
 @pytest.fixture
@@ -154,3 +156,36 @@ async def test_a_press_that_names_another_place_loads_nothing(relay: Relay, root
         await relay.jobs.put(press)
     await relay.settle(within_s=60)
     assert len(texts(relay, root)) == 1 + KEPT
+
+
+async def test_what_was_kept_of_a_flood_is_loaded_where_its_summary_moved(relay: Relay) -> None:
+    """The channel closed before the flood was shown, and the project goes to another one since."""
+    root = await relay.thread("before")
+    write(relay, MANY)
+    relay.chat.change_channel(SUPPORT, is_archived=True)
+    await relay.sweep()
+    await relay.moves_to(NEXT)
+    moved = relay.chat.roots(NEXT)[0]
+    before = replace(summary(relay, moved.ts))
+    for _ in range(2):
+        await relay.presses(before, ActionId.LOAD_ALL, channel=NEXT)
+        await relay.settle(within_s=60)
+    written = [f"message {number:02d}" for number in range(MANY)]
+    assert texts(relay, moved.ts) == [*written[-KEPT:], *written[:-KEPT]]
+    assert texts(relay, root) == ["before"]
+
+
+async def test_what_was_kept_of_a_flood_is_shown_once_where_it_was_found_twice(relay: Relay) -> None:
+    """The project went to the other channel, too, where the same flood was found."""
+    relay.chat.add_channel(Channel(NEXT, "next"))
+    await relay.link(LinkKind.MESSAGE, channel=NEXT)
+    await relay.thread("before")
+    relay.chat.change_channel(SUPPORT, is_archived=True)
+    written = write(relay, MANY)
+    await relay.sweep()
+    await relay.moves_to(NEXT)
+    other = relay.chat.roots(NEXT)[0]
+    for notice in [replace(post) for post in relay.notices(other.ts)]:
+        await relay.presses(notice, ActionId.LOAD_ALL, channel=NEXT)
+        await relay.settle(within_s=60)
+    assert sorted(texts(relay, other.ts)) == ["before", *written]

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from bridge.content import Lines, Notice
-from bridge.deliveries import State
+from bridge.deliveries import State, retry_dead
 from bridge.deliveries.join import MOST_CHARS, MOST_LINES
 from bridge.errors import PermanentError, UnconfirmedError
 from bridge.ids import MessageTs
@@ -166,3 +166,19 @@ async def test_what_was_posted_twice_and_confirmed_neither_time_is_given_up_as_a
     await outbox.settle()
     assert [post.text for post in outbox.posts()[1:3]] == ["one\ntwo"] * 2
     assert [(await outbox.row(id_))["state"] for id_ in ids] == [State.REFUSED] * 2
+
+
+async def test_what_was_given_up_joined_is_shown_once_when_it_is_sent_after_all(outbox: Outbox) -> None:
+    thread = await outbox.rooted_thread()
+    ids = [await outbox.message(thread, text) for text in ("one", "two", "three")]
+    outbox.clock.pass_(10)
+    (joined,) = await outbox.claim("w1")
+    await outbox.book.refused(joined, "Slack refuses every reply to its thread.")
+    numbers = [(await outbox.row(id_))["seq"] for id_ in ids]
+    first = await outbox.store.write(lambda conn: retry_dead(conn, outbox.clock(), numbers[:1]))
+    await outbox.settle()
+    assert (first, outbox.texts()[1:]) == (1, ["one"])
+    others = await outbox.store.write(lambda conn: retry_dead(conn, outbox.clock(), numbers[1:]))
+    await outbox.settle()
+    assert (others, outbox.texts()[1:]) == (2, ["one", "two\nthree"])
+    assert {row["state"] for row in await outbox.rows()} == {State.DONE}

@@ -6,15 +6,20 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Connection, select, update
 
 from bridge.content import ActionId
-from bridge.errors import BridgeError, PermanentError, Snooze, TargetDown, UnconfirmedError
+from bridge.errors import BridgeError, PermanentError, Snooze, StoreUnavailable, TargetDown, UnconfirmedError
 from bridge.events import LineTyped, SlackEventReceived
 from bridge.ids import MessageId, ProjectId, ThreadRef, UserId
 from bridge.model import LinkKind, Mark, Person, ReplyRules
 from bridge.policy import UNLINKED
+from bridge.queue.attempt import MAX_LOST
+from bridge.queue.claim import LOST
 from bridge.queue.jobs import NewJob
+from bridge.store.attempts import record_attempt
 from bridge.store.engine import Store
+from bridge.store.tables import jobs
 from tests.fakes.chat import When
 from tests.fakes.social import FakeSocial
 from tests.fakes.social import When as Struck
@@ -90,6 +95,30 @@ async def test_a_reply_that_fails_for_good_before_it_was_sent_is_refused_with_th
         "Jollor could not process this one. Nothing was sent. Press “Send again” to try once more."
     ]
     assert relay.robin.received == []
+
+
+async def test_a_reply_that_is_given_up_while_it_is_being_sent_is_looked_for_and_asked_about(
+    relay: Relay,
+) -> None:
+    """The process was stopped again and again, the last time after the call had begun."""
+    await relay.link()
+    root = await relay.thread()
+    relay.social.fail_next(StoreUnavailable("stopped"), method="reply")
+    line = await relay.types("Yes.", root)
+    await relay.pass_(2)
+    assert await relay.intent_states() == ["sending"]
+
+    def lost(conn: Connection) -> None:
+        job = conn.execute(select(jobs.c.id).where(jobs.c.kind == "send_reply")).scalar_one()
+        for _ in range(MAX_LOST):
+            record_attempt(conn, f"job:{job}", relay.clock(), 1, "lost")
+        conn.execute(update(jobs).where(jobs.c.id == job).values(reason=LOST))
+
+    await relay.store.write(lost)
+    await relay.settle()
+    assert await relay.jobs_of("send_reply") == ["discarded"]
+    assert relay.marks(line) == {Mark.DOUBT}
+    assert len(relay.notices(root)) == 1
 
 
 async def test_a_refusal_of_jollors_is_told_with_the_line_and_a_way_on(relay: Relay) -> None:

@@ -188,26 +188,20 @@ async def test_a_refusal_of_jollors_offers_what_can_help(
     assert notice.text.startswith(f"{error.user_message} Nothing was sent")
 
 
+async def stands(relay: Relay, kind: str) -> None:
+    """Something is wrong with the project, and people have been told."""
+    place = {"team": TEAM, "channel_id": SUPPORT, "project_id": BAKERY}
+    times = {"since": relay.clock(), "reminded_at": relay.clock()}
+    await relay.store.write(
+        lambda conn: conn.execute(insert(alerts).values(id="a1", kind=kind, **place, **times)) and None
+    )
+
+
 @pytest.mark.parametrize("by_rules", [False, True])
 async def test_while_a_profile_is_to_be_reconnected_that_is_the_next_step(
     relay: Relay, root: MessageTs, by_rules: bool
 ) -> None:
-    await relay.store.write(
-        lambda conn: (
-            conn.execute(
-                insert(alerts).values(
-                    id="a1",
-                    team=TEAM,
-                    channel_id=SUPPORT,
-                    project_id=BAKERY,
-                    kind="profile_expired",
-                    since=relay.clock(),
-                    reminded_at=relay.clock(),
-                )
-            )
-            and None
-        )
-    )
+    await stands(relay, "profile_expired")
     if by_rules:
         relay.robin.rules = ReplyRules(is_allowed=False, max_length=None)
     else:
@@ -354,3 +348,13 @@ async def test_a_refused_correction_says_so_where_it_is_shown(relay: Relay, root
     await relay.presses(refusal, ActionId.SEND_AGAIN)
     await relay.pass_(30)
     assert relay.robin.received == ["4 euros", "5 euros"]
+
+
+async def test_a_silent_webhook_is_no_lost_profile(relay: Relay, root: MessageTs) -> None:
+    await stands(relay, "webhook_silent")
+    relay.social.fail_next(REFUSED, method="reply")
+    await relay.types("Yes.", root)
+    await relay.pass_(30)
+    (notice,) = relay.notices(root)
+    assert "profile" not in notice.text
+    assert relay.buttons(notice) == ["Send again", "Open in Jollor"]

@@ -12,6 +12,7 @@ from bridge.errors import BridgeError, PermanentError, Snooze, TargetDown, Uncon
 from bridge.events import ConversationChanged
 from bridge.ids import ChannelId, MessageTs, TeamId
 from bridge.queries import Queries
+from bridge.relay.floods import FLOOD
 from bridge.relay.upkeep import KEEP
 from bridge.store.engine import Store
 from bridge.trace import followed, job_trace
@@ -130,6 +131,42 @@ async def test_what_a_sweep_found_and_what_stood_beside_says_so(relay: Relay, ro
         "hinted": "Jollor told of it (webhook, message_received)",
         "swept": "Found by looking through the inbox; no webhook had told of it",
     }
+
+
+async def test_messages_that_share_a_post_are_traced_as_what_became_of_it(
+    relay: Relay, root: MessageTs
+) -> None:
+    written = [relay.social.customer_writes(BAKERY, ROBIN, text) for text in ("one", "two")]
+    relay.chat.fail_next(Snooze("limited", delay=timedelta(seconds=7)), method="post")
+    await relay.jobs.put(ConversationChanged(project_id=BAKERY, conversation_id=ROBIN))
+    await relay.settle()
+    for one in written:
+        answer = await trace(relay, one.id)
+        in_this_order(
+            answer,
+            "It was read from Jollor and recorded",
+            "A message in a thread was owed to <#C1>",
+            "Slack asked to slow down: for 7 s",
+            "A message in a thread was posted in Slack",
+        )
+        assert not any("not needed" in line for line in said(answer))
+    whole = await trace_at(relay, message(relay, root, "two").ts)
+    assert whole.about == "2 messages, shown together"
+    in_this_order(
+        whole,
+        "Message 1 of 2: It was written",
+        "Message 2 of 2: It was written",
+        "It was put into one post with the message before it",
+        "A message in a thread was posted in Slack",
+    )
+
+
+async def test_a_message_of_a_flood_says_where_it_is_kept(relay: Relay, root: MessageTs) -> None:
+    first, *_ = [relay.social.customer_writes(BAKERY, ROBIN, f"{n}") for n in range(FLOOD + 1)]
+    await relay.jobs.put(ConversationChanged(project_id=BAKERY, conversation_id=ROBIN, cause="sweep"))
+    await relay.settle()
+    kept = "It was one of many found at once: “Load all” in its thread shows it"
+    assert said(await trace(relay, first.id))[-1] == kept
 
 
 async def test_a_reply_in_doubt_is_traced_with_its_looks_and_who_decided_what(
