@@ -8,7 +8,7 @@ each of these threads is read from where the channel was last looked through.
 
 What is found takes the road of every line, in the place that the reading had among the thread's events: known
 ones change nothing, young ones are sent as if typed now, old or overtaken ones are offered to people. What
-Slack's limits on reading leave out is logged; `doctor` says how far they let us.
+Slack's limits on reading leave out is said in the channel; `doctor` says how far they let us.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from bridge.content import Notice
+from bridge.deliveries import put_channel_post
 from bridge.errors import PermanentError, Snooze, StoreUnavailable, TargetDown
 from bridge.events import (
     ReadBackAll,
@@ -28,7 +30,7 @@ from bridge.events import (
 )
 from bridge.ids import ChannelId, LineRef, MessageTs, TeamId, ThreadRef, to_ts, ts_order
 from bridge.links import links_of
-from bridge.mapping import thread_at
+from bridge.mapping import first_time, thread_at
 from bridge.model import Link, LinkKind, Reading, Thread
 from bridge.ports import ChannelThreads, Chat
 from bridge.queue.jobs import Job, NewJob, put_in
@@ -44,6 +46,11 @@ SILENCE = timedelta(minutes=1)
 """Shorter than this Slack repeats what it could not deliver (slack-facts 1)."""
 NOT_BEFORE = timedelta(days=7)
 """Nobody is asked about what was typed longer ago than this, unless a backfill says from when."""
+LEFT_OUT = (
+    "Slack may not have told me of all lines that were typed here, and it lets me read only {read} of "
+    "{threads} threads with news. A line without a mark in one of the others has not reached its customer: "
+    "please write it again."
+)
 ACTIVE_WITHIN = timedelta(days=1)
 """Threads whose root is beyond what the history shows are read if something was shown there so lately."""
 
@@ -108,9 +115,11 @@ class ReadBack:
             # Not to be read; when it is again, the look begins where this one did.
             log.warning("readback.refused", extra={"channel": channel, "code": error.code})
             return
-        await self._store.write(lambda conn: self._plan(conn, event, seen, began))
+        await self._store.write(lambda conn: self._plan(conn, event, job, seen, began))
 
-    def _plan(self, conn: Connection, event: ReadChannel, seen: ChannelThreads, began: datetime) -> None:
+    def _plan(
+        self, conn: Connection, event: ReadChannel, job: Job, seen: ChannelThreads, began: datetime
+    ) -> None:
         team, channel = TeamId(event.team_id), ChannelId(event.channel_id)
         now = self._store.now(conn)
         here = [x for x in links_of(conn, None) if (x.team, x.channel) == (team, channel)]
@@ -125,6 +134,9 @@ class ReadBack:
                 "readback.cut",
                 extra={"channel": channel, "threads": len(wanted), "read": pace.threads, "reading": reading},
             )
+            if first_time(conn, now, job.id):
+                words = LEFT_OUT.format(read=pace.threads, threads=len(wanted))
+                put_channel_post(conn, now, team, channel, "notice", Notice(text=words))
         self._put(conn, now, wanted[: pace.threads], team, is_explicit=event.since is not None)
         if not looked.root_in_doubt(conn, team, channel):  # else what is typed below it has no thread yet
             looked.looked_through(conn, team, channel, began - CLOCKS_DIFFER_BY / self._scale)

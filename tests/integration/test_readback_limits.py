@@ -180,6 +180,8 @@ async def test_where_there_is_one_read_a_minute_ten_threads_are_read_one_by_one(
     await relay.pass_(11 * 60)
     assert (await reads(relay)).count("lines") == 10
     assert [len(relay.marks(line)) for line in lines] == [0] * 7 + [1] * 10
+    (said,) = [post.text for post in relay.chat.posts if "Slack may not have told me" in post.text]
+    assert "only 10 of 17 threads" in said
 
 
 async def test_a_routine_look_of_such_an_install_reads_only_threads_whose_newest_reply_is_unknown(
