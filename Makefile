@@ -9,7 +9,7 @@ ARGS ?=
 # More than there are cores: many tests wait for a process, a lease or a retry. Hundreds of them start the service,
 # which is quicker where Python may keep what it has compiled.
 WORKERS ?= 4
-PYTEST = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+PYTEST = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(WORKERS) --dist load --maxschedchunk 2
 # Tracing costs as much again as running. What it can learn from is measured once, the tests that run the bridge in their
 # own process on SQLite; all others are run without it (tests/conftest.py).
 MEASURED = -m "not unmeasured" --cov --cov-report=term

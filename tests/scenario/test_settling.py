@@ -30,6 +30,10 @@ def sweeps(stage: Stage) -> int:
     return len(stage.wire.entries(end=End.JOLLOR, operation="listIncomingPosts"))
 
 
+def looks(stage: Stage) -> int:
+    return len(stage.wire.entries(end=End.JOLLOR, operation="listConversationMessages"))
+
+
 @pytest.mark.parametrize("kind", [FaultKind.CUT_AFTER, FaultKind.HANG_AFTER, FaultKind.STATUS_AFTER])
 async def test_a_reply_that_arrived_without_an_answer_is_found_and_not_repeated(
     tmp_path: Path, migrated_sqlite_url: str, kind: FaultKind
@@ -117,8 +121,12 @@ async def test_an_answer_from_elsewhere_that_nobody_here_saw_stops_the_send(
         robin = stage.writes("Open?")
         root = await stage.thread("Open?")
         stage.faults.add(End.JOLLOR, Fault(FaultKind.DROP), "message_*")
-        swept = sweeps(stage)  # right after a sweep nobody hears of what comes now for a while
-        await eventually(lambda: sweeps(stage) > swept, what="a sweep", evidence=stage.evidence)
+        swept, looked = sweeps(stage), looks(stage)  # after these nobody hears of what comes now for a while
+        await eventually(
+            lambda: sweeps(stage) > swept and looks(stage) > looked,
+            what="a sweep, and its look at a lively conversation",
+            evidence=stage.evidence,
+        )
         stage.types("Yes, from eight.", root)
         stage.jollor.dashboard_replies(robin, "No, closed today.")
 
