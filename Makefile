@@ -5,11 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
-# Processes that run tests, one taking over the other's slow ones; ARGS="-n 0 --pdb" for one that can be talked to.
+# Processes that run tests; ARGS="-n 0 --pdb" for one that can be talked to.
 # More than there are cores: many tests wait for a process, a lease or a retry. Hundreds of them start the service,
 # which is quicker where Python may keep what it has compiled.
 WORKERS ?= 4
-PYTEST = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(WORKERS) --dist load --maxschedchunk 2
+PYTEST = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(WORKERS) $(SHARED)
+# Quick tests are dealt out in advance, and what is left taken over; where some take a minute, each worker gets the next.
+SHARED = --dist worksteal
 # Tracing costs as much again as running. What it can learn from is measured once, the tests that run the bridge in their
 # own process on SQLite; all others are run without it (tests/conftest.py).
 MEASURED = -m "not unmeasured" --cov --cov-report=term
@@ -35,7 +37,7 @@ check: dev ## exactly what CI runs: format, lint, types, import contracts, tests
 	@echo "lint-imports" && out=$$($(BIN)/lint-imports --no-logo) || { echo "$$out"; exit 1; }
 	@status=0; \
 	$(MAKE) --no-print-directory test NO_SKIPS="$(if $(NO_SKIPS),sqlite)" ARGS='$(MEASURED) $(ARGS)' || status=1; \
-	$(MAKE) --no-print-directory test ARGS='-m unmeasured $(ARGS)' || status=1; \
+	$(MAKE) --no-print-directory test SHARED='--dist load --maxschedchunk 2' ARGS='-m unmeasured $(ARGS)' || status=1; \
 	exit $$status
 
 format: dev ## put the code into the form that check wants
