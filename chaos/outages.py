@@ -166,7 +166,9 @@ def _strictly(evidence: Evidence) -> Evidence:
 
 def _missing(stage: Stage, comments: list[str]) -> list[str]:
     roots = [shown(root) for root in stage.slack.roots(stage.support.id)]
-    return [text for text in comments if sum(text in root for root in roots) != 1]
+    webhook = stage.jollor.webhook(stage.bakery)
+    off = [] if webhook is not None and webhook.is_active else ["a webhook that is switched on"]
+    return [*off, *(text for text in comments if sum(text in root for root in roots) != 1)]
 
 
 async def _settled(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 
@@ -38,7 +39,7 @@ def _thread(stage: Stage, root: Message, start: float, scale: float) -> Iterator
 def _line(stage: Stage, message: Message, start: float, scale: float) -> str:
     minutes = round((float(message.ts) - start) * scale / 60)
     marks = " ".join(f":{name}:" for name in stage.slack.marks(stage.support.id, message.ts))
-    text = re.sub(r"\s+", " ", message.text).strip()
+    text = re.sub(r"\s+", " ", _read(stage, message.text)).strip()
     buttons = [
         f"[{element['text']['text']}]"
         for block in message.blocks
@@ -47,3 +48,11 @@ def _line(stage: Stage, message: Message, start: float, scale: float) -> str:
     ]
     said = f"{minutes // 60:2d}:{minutes % 60:02d}  {text[:WIDTH]}{'…' if len(text) > WIDTH else ''}"
     return " ".join([said, *buttons, marks]).rstrip()
+
+
+def _read(stage: Stage, text: str) -> str:
+    """Return a message's text as Slack shows it: dates, people and signs instead of codes."""
+    text = re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", text)
+    for user in (stage.anna, stage.ben):
+        text = text.replace(f"<@{user.id}>", f"@{user.name}")
+    return html.unescape(text)

@@ -47,6 +47,13 @@ OVERLAP = timedelta(minutes=10)
 MANY = 20
 """If more conversations than this have news at once, the channel is told that they come by and by."""
 
+WEBHOOK_OFF_AFTER = timedelta(hours=24)
+"""Jollor switches a webhook off whose calls failed for so long (NOTES 5)."""
+WEBHOOK_OFF = (
+    "Jollor switches a webhook off whose calls fail for a day: the bridge switches it on again, and "
+    "says here if it cannot."
+)
+
 POISONED = timedelta(hours=1)
 """A conversation that could not be read is tried again after this."""
 
@@ -193,11 +200,14 @@ class CatchUp:
     async def came_back(self, event: CameBack, job: Job) -> None:
         """Look for lines typed meanwhile; say that the bridge was away, and what cannot be found out."""
         outage = Outage(event.began_at, event.ended_at)
-        notice = Notice(
-            text=f"The bridge was away {outage.span}. Messages and incoming posts of that time follow. "
+        words = (
+            f"The bridge was away {outage.span}. Messages and incoming posts of that time follow. "
             "Jollor keeps no list of own posts, dialogues and lost profile connections: what happened to "
             "those meanwhile is shown only if Jollor reports it again."
         )
+        if outage.ended_at - outage.began_at >= WEBHOOK_OFF_AFTER / self._scale:
+            words += f" {WEBHOOK_OFF}"
+        notice = Notice(text=words)
 
         def say(conn: Connection) -> None:
             now = self._store.now(conn)

@@ -127,15 +127,19 @@ async def test_a_gap_noticed_while_running_is_an_outage_and_is_swept_and_told_on
     (told,) = said_in_channel(relay)
     assert told.startswith("The bridge was away 12:01–12:33 UTC.")
     assert "own posts, dialogues and lost profile connections" in told
+    assert "webhook" not in told
     (meanwhile,) = [post for post in relay.chat.posts if post.text == "meanwhile"]
     note = getattr(meanwhile.content, "note", None)
     assert note == "arrived while the bridge was away, 12:01–12:33 UTC"
 
 
-async def test_an_outage_of_days_names_the_days(relay: Relay) -> None:
+async def test_an_outage_of_days_names_the_days_and_says_what_becomes_of_the_webhook(relay: Relay) -> None:
     await sign(relay)
     relay.clock.pass_(30 * 3600)
     await sign(relay)
+    await relay.settle(within_s=60)
+    (told,) = said_in_channel(relay)
+    assert "switches a webhook off whose calls fail for a day" in told
     outage = await relay.store.read(last_outage)
     assert outage is not None
     assert outage.span == "2026-11-23 12:00 – 2026-11-24 18:00 UTC"
