@@ -91,6 +91,7 @@ _DELIVERY_OUTCOMES: Mapping[str, str] = {
     "lost": "The process that sent it stopped or stalled: to be looked for in Slack",
     "root_gone": "The thread's first message had been deleted: a new one goes first",
     "not_there": "It was looked for in Slack and is not there: sent again",
+    "separated": "Slack did not take it together with others: each was tried by itself",
     "joined": "It was put into one post with the message before it",
     "repeated": "It could not be looked for in Slack: sent once more, marked as a possible repeat",
     "refused": "It was given up",

@@ -81,7 +81,16 @@ def test_every_kind_of_job_and_every_state_has_words() -> None:
         assert " " in job_outcome(outcome), outcome
         if outcome != "discarded":
             assert " " in delivery_outcome(outcome), outcome
-    for outcome in ("limited", "uncertain", "root_gone", "not_there", "repeated", "joined", State.REFUSED):
+    for outcome in (
+        "limited",
+        "uncertain",
+        "root_gone",
+        "not_there",
+        "repeated",
+        "joined",
+        "separated",
+        State.REFUSED,
+    ):
         assert " " in delivery_outcome(outcome), outcome
     for state in (*IntentState, "looked", "asked"):
         assert " " in intent_outcome(state), state
