@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, or_, select, update
 from bridge.content import from_json
 from bridge.deliveries.claim import INTERVAL_S, claim_in, close_bucket, lock_claims
 from bridge.deliveries.join import separate, settle_joined
+from bridge.deliveries.late import UNCONFIRMED, last_unconfirmed
 from bridge.deliveries.owe import put_delete, put_update
 from bridge.deliveries.row import Act, Delivery, State, team_target
 from bridge.deliveries.turn import next_due
@@ -87,6 +88,19 @@ class Deliveries:
 
         return await self._store.write(rescue)
 
+    async def stray_until(self, one: Delivery, may_appear: timedelta) -> timedelta:
+        """Return for how long yet an attempt at what `one` undoes or draws over may take effect.
+
+        An attempt without an answer may do so up to `may_appear` after it. Zero or less: not any more.
+        """
+
+        def look(conn: Connection) -> timedelta:
+            now = self._store.now(conn)
+            last = last_unconfirmed(conn, one, since=now - may_appear / self._scale)
+            return timedelta(0) if last is None else (last - now) * self._scale + may_appear
+
+        return await self._store.read(look)
+
     async def next_due(self) -> datetime | None:
         """Return when to look again, None if nothing waits."""
         return await self._store.read(lambda conn: next_due(conn, self._store.now(conn)))
@@ -154,17 +168,27 @@ class Deliveries:
 
         await self._store.write(record)
 
-    async def again(self, one: Delivery, reason: str, *, delay: timedelta, is_attempt: bool = True) -> None:
-        """Record that nothing took effect: it waits for `delay`, in doubt if it was before."""
+    async def again(
+        self,
+        one: Delivery,
+        reason: str,
+        *,
+        delay: timedelta,
+        is_attempt: bool = True,
+        may_be_late: bool = False,
+    ) -> None:
+        """Record that it is to be done again after `delay`, in doubt if it was before.
+
+        `may_be_late` says that this attempt may still take effect, perhaps after the next one did.
+        """
 
         def record(conn: Connection) -> None:
             now = self._store.now(conn)
             at = now + delay / self._scale
             attempt = one.attempt if is_attempt else one.attempt - 1
+            outcome = UNCONFIRMED if may_be_late else "failed" if is_attempt else "snoozed"
             if self._waits(conn, one, attempt=attempt, scheduled_at=at, reason=reason[:500]):
-                record_attempt(
-                    conn, one.subject, now, one.attempt, "failed" if is_attempt else "snoozed", reason
-                )
+                record_attempt(conn, one.subject, now, one.attempt, outcome, reason)
                 for target in one.targets:
                     pauses.probe_again(conn, target, one.claimed_at, at)
 

@@ -41,7 +41,8 @@ FIRST_LOOK = timedelta(seconds=3)
 """After a doubt: time for a post that Slack took late to become visible."""
 NEXT_LOOK = timedelta(seconds=9)
 LOOK_UNTIL = timedelta(seconds=30)
-"""Looked up again until this long after the attempt, then taken as not posted."""
+"""So long an attempt without an answer may take effect late. A post is looked up again until then; what draws
+over, or takes back, what the attempt did waits until then."""
 CLOCK_TOLERANCE = timedelta(minutes=2)
 ANOTHER_ROOT = timedelta(minutes=1)
 """Between two repeats of a root: without one its thread cannot be, so it is not given up after the first."""
@@ -212,10 +213,16 @@ class Acts:
     # --- what may be done twice ----------------------------------------------------------------------
 
     async def _again_is_fine(self, one: Delivery, act: Callable[[Delivery], Awaitable[None]]) -> str:
+        if (delay := await self._deliveries.stray_until(one, LOOK_UNTIL)) > timedelta(0):
+            reason = "what it replaces got no answer from Slack and may still take effect"
+            await self._deliveries.again(one, reason, delay=delay, is_attempt=False)
+            return "waits"
         try:
             await act(one)
         except UnconfirmedError as error:
-            await self._deliveries.again(one, reason_of(error), delay=FIRST_LOOK, is_attempt=error.is_suspect)
+            await self._deliveries.again(
+                one, reason_of(error), delay=FIRST_LOOK, is_attempt=error.is_suspect, may_be_late=True
+            )
             return "repeated"
         except PermanentError as error:
             if error.code != GONE:

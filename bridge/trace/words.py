@@ -87,6 +87,7 @@ _DELIVERY_OUTCOMES: Mapping[str, str] = {
     "snoozed": "It had to wait",
     "limited": "Slack asked to slow down",
     "paused": "It had to wait: Slack or the channel was away",
+    "unconfirmed": "Slack did not answer: it was done again",
     "uncertain": "It was sent, and Slack did not answer: to be looked for there",
     "lost": "The process that sent it stopped or stalled: to be looked for in Slack",
     "root_gone": "The thread's first message had been deleted: a new one goes first",

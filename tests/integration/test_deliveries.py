@@ -16,12 +16,15 @@ from bridge.deliveries import (
     put_delete,
     put_update,
 )
+from bridge.errors import UnconfirmedError
 from bridge.ids import ChannelId, MessageTs
 from bridge.model import Mark
 from bridge.ports import Outgoing
 from bridge.store.engine import Store
 from bridge.store.tables import deliveries
-from tests.outbox import SUPPORT, TEAM, Outbox, TestClock
+from tests.outbox import START, SUPPORT, TEAM, Outbox, TestClock
+
+LOST = UnconfirmedError("slack_connection_lost")
 
 
 @pytest.fixture
@@ -179,7 +182,8 @@ async def test_marks_and_updates_have_a_pace_of_their_own(outbox: Outbox) -> Non
     await outbox.reply(thread, "message")
     began = outbox.clock()
     await outbox.settle()
-    assert outbox.chat.calls[-4:] == ["add_mark", "post", "add_mark", "add_mark"]
+    assert sorted(outbox.chat.calls[-4:-2]) == ["add_mark", "post"], "at the same moment"
+    assert outbox.chat.calls[-2:] == ["add_mark", "add_mark"]
     assert (outbox.clock() - began).total_seconds() == pytest.approx(2.4)
 
 
@@ -286,6 +290,63 @@ async def test_a_removal_that_waits_is_undone_by_marking_the_same_again(outbox: 
     await outbox.settle()
     assert outbox.chat.calls == ["add_mark"]
     assert outbox.chat.marks_of(SUPPORT, line) == {Mark.DOUBT}
+
+
+async def test_a_mark_that_slack_sets_late_does_not_outlive_its_removal(outbox: Outbox) -> None:
+    """The first try got no answer, the second one did; the first takes effect 15 s later all the same."""
+    line = outbox.chat.add_line(SUPPORT)
+    outbox.chat.fail_next(LOST, method="add_mark")
+    await outbox.mark(line, Mark.WAITING)
+    await outbox.pass_(5)
+    await outbox.mark(line, Mark.ACCEPTED)
+    await outbox.mark(line, Mark.WAITING, add=False)
+    await outbox.pass_(10)
+    assert outbox.chat.calls == ["add_mark", "add_mark", "add_mark"], "the new mark does not wait"
+    await outbox.chat.add_mark(TEAM, SUPPORT, line, Mark.WAITING)
+    await outbox.settle()
+    assert outbox.chat.marks_of(SUPPORT, line) == {Mark.ACCEPTED}
+    (removal,) = await outbox.rows(act="remove_mark")
+    assert (removal["finished_at"] - START).total_seconds() == 30
+
+
+async def test_a_mark_that_slack_takes_away_late_is_set_again_after_that(outbox: Outbox) -> None:
+    line = outbox.chat.add_line(SUPPORT)
+    await outbox.mark(line, Mark.DOUBT)
+    await outbox.settle()
+    outbox.chat.fail_next(LOST, method="remove_mark")
+    await outbox.mark(line, Mark.DOUBT, add=False)
+    await outbox.pass_(10)
+    await outbox.mark(line, Mark.DOUBT)
+    await outbox.pass_(10)
+    await outbox.chat.remove_mark(TEAM, SUPPORT, line, Mark.DOUBT)
+    await outbox.settle()
+    assert outbox.chat.marks_of(SUPPORT, line) == {Mark.DOUBT}
+
+
+async def test_an_older_drawing_that_slack_takes_late_does_not_stand_over_a_newer_one(outbox: Outbox) -> None:
+    root = await outbox.root_of(await outbox.rooted_thread())
+    outbox.chat.fail_next(LOST, method="update")
+    await owe_update(outbox, root, "older")
+    await outbox.pass_(5)
+    await owe_update(outbox, root, "newer")
+    await outbox.pass_(20)
+    assert outbox.texts() == ["older"]
+    await outbox.settle()
+    assert outbox.texts() == ["newer"]
+
+
+async def test_what_a_lost_process_began_to_mark_may_take_effect_late_too(outbox: Outbox) -> None:
+    line = outbox.chat.add_line(SUPPORT)
+    await outbox.mark(line, Mark.WAITING)
+    await outbox.claim("killed")
+    outbox.clock.pass_(16)
+    await outbox.book.rescue()
+    await outbox.pass_(5)
+    await outbox.mark(line, Mark.WAITING, add=False)
+    await outbox.pass_(20)
+    assert outbox.chat.marks_of(SUPPORT, line) == {Mark.WAITING}
+    await outbox.settle()
+    assert outbox.chat.marks_of(SUPPORT, line) == set()
 
 
 async def test_a_message_of_ours_is_deleted_once(outbox: Outbox) -> None:
