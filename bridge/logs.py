@@ -76,5 +76,5 @@ def set_up(level: str, style: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     # Debug output of these holds message bodies, tokens and URLs with secrets.
-    for noisy in ("slack_sdk", "slack_bolt", "aiohttp.access", "aiosqlite", "asyncio", "apscheduler"):
+    for noisy in ("slack_sdk", "slack_bolt", "aiohttp.access", "asyncio", "apscheduler"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

@@ -16,7 +16,8 @@ from bridge.store.tables import attempts, deliveries
 
 UNCONFIRMED = "unconfirmed"
 """The recorded outcome of an attempt without an answer, at something that may be done twice."""
-WITHOUT_ANSWER = (UNCONFIRMED, "lost")
+WITHOUT_ANSWER = (UNCONFIRMED, "lost", "paused")
+"""A server error, which pauses, promises nothing either: Slack may have begun."""
 
 
 def last_unconfirmed(conn: Connection, one: Delivery, *, since: datetime) -> datetime | None:

@@ -2,9 +2,9 @@
 
 `Store.write` takes a small closed function over a synchronous `Connection` and returns after the commit. On
 SQLite all writes of the process are done by one thread that commits together what waits (`synchronous=FULL`,
-WAL). On PostgreSQL each write is its own transaction. Either way a function may run twice, on SQLite in that
-other thread: it must have no effect besides its SQL. A caller that is cancelled does not cancel its write.
-Nobody holds a transaction across a network call.
+WAL), and reads by a few others. On PostgreSQL each write is its own transaction. Either way a function may
+run twice, on SQLite in another thread: it must have no effect besides its SQL. A caller that is cancelled
+does not cancel its write. Nobody holds a transaction across a network call.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sqlalchemy.sql import func
 
 from bridge.errors import StoreUnavailable
 from bridge.model import Clock
-from bridge.store.sqlite import SqliteFile, SqliteWriter, reading_engine
+from bridge.store.sqlite import READERS, SqliteFile, SqliteReader, SqliteWriter
 from bridge.store.trouble import is_trouble, is_worth_repeating, translated, unavailable
 
 T = TypeVar("T")
@@ -82,7 +82,11 @@ class Store:
         self._wake = asyncio.Event()
         self._batches: asyncio.Task[None] | None = None
         self._file = SqliteFile(url)
-        self.engine = reading_engine(url, self._file) if self.is_sqlite else _postgres_engine(url)
+        if self.is_sqlite:
+            self._reader = SqliteReader(url, self._file)
+            self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+        else:
+            self.engine = _postgres_engine(url)
 
     async def __aenter__(self) -> Store:
         if self.is_sqlite:
@@ -104,7 +108,11 @@ class Store:
             if self._pending:
                 await asyncio.gather(*self._pending, return_exceptions=True)
         finally:
-            await self.engine.dispose()
+            if self.is_sqlite:
+                await asyncio.to_thread(self._reading.shutdown, wait=True)
+                self._reader.close()
+            else:
+                await self.engine.dispose()
 
     def now(self, conn: Connection) -> datetime:
         """Return the database's clock, which leases go by; on SQLite that is this machine's."""
@@ -121,18 +129,10 @@ class Store:
             raise StoreUnavailable("store_closed")
         with translated():
             if self.is_sqlite:
-                return await self._read_file(op)
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._reading, self._reader.read, op)
             async with self.engine.connect() as conn:
                 return await conn.run_sync(op)
-
-    async def _read_file(self, op: Op[T]) -> T:
-        self._file.identity()
-        async with self.engine.connect() as conn:
-            if await conn.run_sync(self._file.is_current):
-                return await conn.run_sync(op)
-        await self.engine.dispose()
-        async with self.engine.connect() as conn:
-            return await conn.run_sync(op)
 
     async def write(self, op: Op[T]) -> T:
         """Run `op` in a transaction and return its result after the commit. Raises `StoreUnavailable`."""

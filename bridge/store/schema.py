@@ -17,12 +17,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from bridge.errors import BridgeError, StoreUnavailable
+from bridge.store.sqlite import without_loop
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -154,28 +155,36 @@ def config(conn: Connection) -> Config:
 async def connected(url: str, work: Work[T]) -> T:
     """Return what `work` returns, done in one transaction on a connection of its own.
 
-    Raises `StoreUnavailable`.
+    Before anything else runs: on SQLite the event loop stands still meanwhile. Raises `StoreUnavailable`.
     """
-    engine = _engine(url)
     try:
-        async with engine.begin() as conn:
-            return await conn.run_sync(work)
+        return await (_on_server(url, work) if _sqlite_file(url) is None else _in_file(url, work))
     except (DBAPIError, OSError) as error:
         origin = getattr(error, "orig", None) or error
         reason = str(origin).splitlines()[0][:200] if str(origin) else type(origin).__name__
         raise StoreUnavailable(
             "store_unavailable", user_message=f"The database does not answer: {reason}."
         ) from error
+
+
+async def _on_server(url: str, work: Work[T]) -> T:
+    engine = create_async_engine(url, pool_size=1, max_overflow=0)
+    try:
+        async with engine.begin() as conn:
+            return await conn.run_sync(work)
     finally:
         await engine.dispose()
 
 
-def _engine(url: str) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=1, max_overflow=0)
-    if _sqlite_file(url) is not None:
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-        event.listen(engine.sync_engine, "begin", lambda conn: conn.exec_driver_sql("BEGIN IMMEDIATE"))
-    return engine
+async def _in_file(url: str, work: Work[T]) -> T:
+    engine = create_engine(without_loop(make_url(url)), pool_size=1, max_overflow=0)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", lambda conn: conn.exec_driver_sql("BEGIN IMMEDIATE"))
+    try:
+        with engine.begin() as conn:
+            return work(conn)
+    finally:
+        engine.dispose()
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -1,8 +1,9 @@
 """A SQLite file with one writer: a thread that commits together what waits at the same time.
 
 Writes are collected by the event loop (`bridge.store.engine`) and done here in one go, so that a batch costs
-one change of threads and one `fsync`. A write that fails is left out and the others are done; a batch that
-cannot begin or be committed fails as a whole.
+one change of threads and one `fsync`; a read is one change of threads, however many statements it has. A
+write that fails is left out and the others are done; a batch that cannot begin or be committed fails as a
+whole.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from bridge.store.trouble import FileGone, is_trouble, passes_by_itself
@@ -22,6 +22,9 @@ from bridge.store.trouble import FileGone, is_trouble, passes_by_itself
 BUSY_TIMEOUT_MS = 2_000
 """Slack waits three seconds: while another program holds the file, we say so before that."""
 
+READERS = 4
+
+T = TypeVar("T")
 Op = Callable[[Connection], Any]
 
 
@@ -75,11 +78,30 @@ class SqliteFile:
         event.listen(engine, "begin", lambda conn: conn.exec_driver_sql(begin))
 
 
-def reading_engine(url: str, file: SqliteFile) -> AsyncEngine:
-    """Return the engine for reading: several connections, next to the one that writes."""
-    engine = create_async_engine(url, pool_size=4, max_overflow=4)
-    file.prepare(engine.sync_engine, begin="BEGIN")
-    return engine
+class SqliteReader:
+    """Connections that only read, next to the one that writes. Called in up to `READERS` threads."""
+
+    def __init__(self, url: str, file: SqliteFile) -> None:
+        self._file = file
+        self._engine = create_engine(without_loop(make_url(url)), pool_size=READERS, max_overflow=0)
+        file.prepare(self._engine, begin="BEGIN")
+
+    def read(self, op: Callable[[Connection], T]) -> T:
+        """Return what `op` reads in one transaction."""
+        self._file.identity()
+        try:
+            with self._engine.connect() as conn:
+                if self._file.is_current(conn):
+                    return op(conn)
+            self._engine.dispose()
+            with self._engine.connect() as conn:
+                return op(conn)
+        except StopIteration as error:  # which no future takes
+            raise RuntimeError("the read raised StopIteration") from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
 
 
 class SqliteWriter:
@@ -87,7 +109,7 @@ class SqliteWriter:
 
     def __init__(self, url: str, file: SqliteFile) -> None:
         self._file = file
-        self._engine = create_engine(_without_loop(make_url(url)), pool_size=1, max_overflow=0)
+        self._engine = create_engine(without_loop(make_url(url)), pool_size=1, max_overflow=0)
         # A deferred transaction that turns into a write late is refused under load ("database is locked").
         file.prepare(self._engine, begin="BEGIN IMMEDIATE")
 
@@ -141,5 +163,6 @@ class SqliteWriter:
         self._engine.dispose()
 
 
-def _without_loop(url: URL) -> URL:
+def without_loop(url: URL) -> URL:
+    """Return the address for the driver that is used: the standard library's, whatever the URL says."""
     return url.set(drivername="sqlite+pysqlite")

@@ -16,7 +16,7 @@ from bridge.deliveries import (
     put_delete,
     put_update,
 )
-from bridge.errors import UnconfirmedError
+from bridge.errors import BridgeError, TargetDown, UnconfirmedError
 from bridge.ids import ChannelId, MessageTs
 from bridge.model import Mark
 from bridge.ports import Outgoing
@@ -292,10 +292,13 @@ async def test_a_removal_that_waits_is_undone_by_marking_the_same_again(outbox: 
     assert outbox.chat.marks_of(SUPPORT, line) == {Mark.DOUBT}
 
 
-async def test_a_mark_that_slack_sets_late_does_not_outlive_its_removal(outbox: Outbox) -> None:
-    """The first try got no answer, the second one did; the first takes effect 15 s later all the same."""
+@pytest.mark.parametrize("error", [LOST, TargetDown("slack_unreachable", target=f"team:{TEAM}")])
+async def test_a_mark_that_slack_sets_late_does_not_outlive_its_removal(
+    outbox: Outbox, error: BridgeError
+) -> None:
+    """The first try got no answer, or an error; it takes effect 15 s later all the same."""
     line = outbox.chat.add_line(SUPPORT)
-    outbox.chat.fail_next(LOST, method="add_mark")
+    outbox.chat.fail_next(error, method="add_mark")
     await outbox.mark(line, Mark.WAITING)
     await outbox.pass_(5)
     await outbox.mark(line, Mark.ACCEPTED)
