@@ -7,8 +7,9 @@ answer: look before posting again), or `refused`.
 Claiming is the pacing (`turn`, `claim`): a row is taken only when its rate buckets are open, and taking it
 closes them for their interval. Buckets are rows, so several processes share Slack's allowance. Posts of one
 thread keep their order (a root first), and so do drawings of one message and marks of one line; notices wait
-for nobody but the root. Messages that wait behind each other are joined into one post (`join`). `sending`
-records what became of each call; `bridge.sender` makes the calls.
+for nobody but the root. Messages that wait behind each other are joined into one post (`join`). What replaces
+a mark or a drawing waits while an attempt at that may still take effect (`late`). `sending` records what
+became of each call; `bridge.sender` makes the calls.
 """
 
 from bridge.deliveries.dead import DeliveryNumber, dead, drop_dead, numbered, retry_dead

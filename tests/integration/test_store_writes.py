@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -101,6 +102,33 @@ async def test_a_missing_table_is_the_databases_trouble(store: Store) -> None:
     await store.write(lambda conn: conn.execute(text("drop table counters")).close())
     with pytest.raises(StoreUnavailable, match="store_unavailable"):
         await store.write(adding("a"))
+
+
+async def test_a_read_that_raises_what_no_future_takes_is_answered_all_the_same(store: Store) -> None:
+    async with asyncio.timeout(5):
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await store.read(lambda conn: next(iter(conn.execute(select(counters)).all())))
+        assert await names(store) == set()
+
+
+async def test_a_store_is_closed_after_the_reads_that_run(migrated_sqlite_url: str) -> None:
+    began, may_end = threading.Event(), threading.Event()
+
+    def slow(conn: Connection) -> int:
+        began.set()
+        assert may_end.wait(10)
+        return conn.execute(select(func.count()).select_from(counters)).scalar_one()
+
+    store = Store(migrated_sqlite_url)
+    await store.__aenter__()
+    reading = asyncio.create_task(store.read(slow))
+    await asyncio.to_thread(began.wait, 10)
+    closing = asyncio.create_task(store.__aexit__(None, None, None))
+    await asyncio.wait([closing], timeout=0.2)
+    assert not closing.done()
+    may_end.set()
+    await closing
+    assert await reading == 0
 
 
 async def test_a_cancelled_caller_does_not_cancel_its_write(store: Store) -> None:
